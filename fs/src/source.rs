@@ -1,0 +1,103 @@
+//! Where entries come from: one shape for tar streams, folders, layers and images.
+
+use std::sync::Arc;
+
+use forger_block::BlockRead;
+
+use crate::tree::{Device, Meta};
+
+/// A stream of entries in arrival order, each with its content.
+///
+/// A consumer calls [`next_entry`](Self::next_entry), then [`next_run`](Self::next_run) until it
+/// returns `None`, and so on. An entry's unread content is skipped by the next `next_entry`.
+pub trait Source {
+    /// Advances to the next entry.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the input, with the place.
+    fn next_entry(&mut self) -> Result<Option<Entry>, Error>;
+
+    /// Returns the next run of the current entry's content, in file order and without gaps; the
+    /// lengths add up to the entry's size.
+    ///
+    /// # Errors
+    /// As [`next_entry`](Self::next_entry).
+    fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error>;
+
+    /// Returns what the `at` of the current entry's [`BodyRun::Data`] points into, where contents
+    /// can be read again later at any offset.
+    fn origin(&self) -> Option<Arc<dyn BlockRead>> {
+        None
+    }
+}
+
+/// A part of a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyRun<'a> {
+    /// Bytes, and where they stand in the source's [`origin`](Source::origin) if it has one.
+    Data {
+        /// The bytes, never empty.
+        bytes: &'a [u8],
+        /// Their offset in the origin.
+        at: Option<u64>,
+    },
+    /// A declared hole of so many bytes, never 0.
+    Hole(u64),
+}
+
+/// One member of an archive or folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name as it arrived: raw bytes, perhaps with leading `/` or `./`.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Owner, mode, times, extended attributes.
+    pub meta: Meta,
+    /// Where its header stands in the (uncompressed) input in bytes, for messages.
+    pub offset: Option<u64>,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file of `size` bytes, holes included.
+    File {
+        /// Length in bytes.
+        size: u64,
+    },
+    /// A further name of an earlier (or later) entry.
+    HardLink {
+        /// The name it shares, as it arrived.
+        target: Vec<u8>,
+        /// Length in bytes of the content it carries, which replaces the target's; usually 0.
+        size: u64,
+    },
+    /// A symbolic link to these bytes.
+    Symlink(Vec<u8>),
+    /// A directory.
+    Directory,
+    /// A character device.
+    CharDevice(Device),
+    /// A block device.
+    BlockDevice(Device),
+    /// A named pipe.
+    Fifo,
+    /// A socket; only folders and images have them.
+    Socket,
+}
+
+/// Why a source cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The tar stream is damaged, truncated, hostile or not tar.
+    #[error(transparent)]
+    Tar(#[from] crate::tar::Error),
+    /// A folder cannot be read as it is.
+    #[error(transparent)]
+    Folder(#[from] crate::folder::Error),
+    /// Another kind of source, made outside this crate.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
