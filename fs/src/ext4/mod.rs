@@ -1,1 +1,11 @@
-//! ext4.
+//! ext4: planning and writing images.
+//!
+//! The on-disk format is documented in the Linux kernel's
+//! [`Documentation/filesystems/ext4`](https://docs.kernel.org/filesystems/ext4/).
+mod error;
+mod options;
+mod units;
+
+pub use error::Error;
+pub use options::{Free, Ignore, Inodes, Journal, Options, Size};
+pub use units::{BLOCK_SIZE, BlockNo, Extent, GroupNo, InodeNo};
