@@ -1,1 +1,2 @@
-//! Integration tests.
+//! Integration tests: forger judged by independent tools.
+mod sample;
