@@ -2,8 +2,17 @@
 //!
 //! The on-disk format is documented in the Linux kernel's
 //! [`Documentation/filesystems/ext4`](https://docs.kernel.org/filesystems/ext4/).
+mod bitmap;
+mod checksum;
 mod error;
+mod extent;
+mod features;
+mod group_desc;
+mod halves;
+mod inode;
+mod journal;
 mod options;
+mod superblock;
 mod units;
 
 pub use error::Error;
