@@ -1,5 +1,9 @@
 //! `cargo xtask`: the project's own chores. Without arguments it lists them.
 
+mod ci;
+mod fuzz;
+mod step;
+mod suite;
 mod testdata;
 
 use std::process::ExitCode;
@@ -10,13 +14,22 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 const CHORES: &str = "\
 usage: cargo xtask CHORE
 
-  testdata   makes testdata/ anew, the same bytes every time
+  test             installs the tools that judge (root and apt), runs every test
+  ci               what CI runs: fmt, clippy, doc, deny, fuzz targets for some seconds, test
+  fuzz [SECONDS]   builds every fuzz target and runs each for so long (default 10)
+  testdata         makes testdata/ anew, the same bytes every time
 ";
 
 fn main() -> ExitCode {
-    let chore = std::env::args().nth(1).unwrap_or_default();
-    let outcome = match chore.as_str() {
-        "testdata" => testdata::run(),
+    let mut args = std::env::args().skip(1);
+    let chore = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let outcome = match (chore.as_str(), rest.as_slice()) {
+        ("test", rest) => suite::run(rest),
+        ("ci", []) => ci::run(),
+        ("fuzz", []) => fuzz::run(10),
+        ("fuzz", [seconds]) => seconds.parse().map_err(Into::into).and_then(fuzz::run),
+        ("testdata", []) => testdata::run(),
         _ => {
             print!("{CHORES}");
             return if chore.is_empty() {

@@ -1,0 +1,90 @@
+//! `cargo xtask test`: the judges installed, then every test.
+
+use std::path::PathBuf;
+
+use forger_tests::process::Run;
+use forger_tests::{tools, workspace};
+
+use crate::Outcome;
+use crate::step::{self, cargo};
+
+/// The programs the tests use, and the Debian package of each.
+const TOOLS: [(&str, &str); 17] = [
+    ("bsdtar", "libarchive-tools"),
+    ("bzip2", "bzip2"),
+    ("debugfs", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
+    ("g++", "g++"), // libFuzzer is C++
+    ("genext2fs", "genext2fs"),
+    ("getfattr", "attr"),
+    ("gzip", "gzip"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("mount", "mount"),
+    ("setfacl", "acl"),
+    ("setpriv", "util-linux"),
+    ("strace", "strace"),
+    ("tar", "tar"),
+    ("xz", "xz-utils"),
+    ("zstd", "zstd"),
+];
+
+/// Installs what is missing where that is possible, else says how to.
+pub(crate) fn install_tools() -> Outcome {
+    let missing = TOOLS
+        .iter()
+        .filter(|(program, _)| tools::find(program).is_none());
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let install = format!(
+        "apt-get install --yes --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if tools::is_root() && tools::find("apt-get").is_some() {
+        let apt = |args: &str| {
+            Run::new("apt-get")
+                .args(args.split(' '))
+                .env("DEBIAN_FRONTEND", "noninteractive")
+        };
+        step::run("apt-get update", apt("update --quiet=2").limit(300))?;
+        let arguments = install.trim_start_matches("apt-get ");
+        return step::run(&install, apt(arguments).arg("--quiet=2").limit(600));
+    }
+    if tools::required() {
+        return Err(format!("REQUIRE_TOOLS=1, but tools are missing; run: {install}").into());
+    }
+    eprintln!("some tests will be skipped; for all of them run: sudo {install}");
+    Ok(())
+}
+
+/// Runs every test; `filter` goes to the runner.
+pub(crate) fn run(filter: &[String]) -> Outcome {
+    install_tools()?;
+    let workspace_targets = ["--workspace", "--all-targets", "--locked"];
+    // One selection of packages and targets in all steps, so that nothing is built twice.
+    step::run("build", cargo(&["build"]).args(workspace_targets))?;
+    let forger = target_dir().join("debug/forger");
+    if filter.is_empty() {
+        step::run(
+            "doc tests",
+            cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"]),
+        )?;
+    }
+    let runner: &[&str] = if tools::find("cargo-nextest").is_some() {
+        &["nextest", "run", "--no-fail-fast"]
+    } else {
+        &["test", "--no-fail-fast"]
+    };
+    let tests = cargo(runner)
+        .args(workspace_targets)
+        .args(filter)
+        .env("FORGER_BIN", forger);
+    step::run("tests", tests)
+}
+
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
