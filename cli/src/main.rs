@@ -1,1 +1,26 @@
-fn main() {}
+//! The command line of forger: it reads what was typed and asks the libraries to do it.
+//!
+//! The terminal, the environment, the clock and the exit status exist only in the modules below.
+#![forbid(unsafe_code)]
+
+mod args;
+mod command;
+mod config;
+mod exit;
+mod print;
+mod progress;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match args::Cli::try_parse() {
+        Ok(cli) => {
+            let format = cli.global.output;
+            command::run(cli).map_or_else(|failure| failure.report(format), |()| ExitCode::SUCCESS)
+        }
+        Err(error) => exit::usage(&error, args::asks_for_json(std::env::args_os())),
+    }
+}

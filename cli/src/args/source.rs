@@ -1,0 +1,142 @@
+//! Where the files come from: one source, then overlays, then injected files.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::inject::{self, Inject};
+use super::owner::{self, Owner};
+use crate::exit::Failure;
+
+/// The help text of SOURCE, the same wherever it stands.
+pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any compression, a FIFO, - for standard input, or a folder";
+
+/// The source and what changes on the way in.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Source")]
+pub(crate) struct SourceArgs {
+    /// Another way to name a SOURCE that is a tar; - is standard input
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["rootfs_dir", "from"])]
+    pub(crate) rootfs_tar: Option<OsString>,
+
+    /// Another way to name a SOURCE that is a folder
+    #[arg(long, value_name = "DIR", conflicts_with = "from")]
+    pub(crate) rootfs_dir: Option<OsString>,
+
+    /// Another way to name SOURCE
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) from: Option<OsString>,
+
+    /// Owner of the files: keep, root or UID:GID [default: keep; for a folder read by an ordinary user root]
+    ///
+    /// Holds for SOURCE and for overlays. keep takes the owners of the source. Only root can have
+    /// unpacked a folder with its owners, so an ordinary user's folders become root's, with a note.
+    #[arg(long, value_name = "OWNER", value_parser = owner::parse, verbatim_doc_comment)]
+    pub(crate) owner: Option<Owner>,
+
+    /// Leaves out what is mounted inside a folder SOURCE; the mount points stay, empty
+    #[arg(long)]
+    pub(crate) one_file_system: bool,
+
+    /// Leaves out the entries of SOURCE that match, and all below them (repeatable)
+    ///
+    /// The pattern is matched against the whole name without a leading / or ./ and, where it has no
+    /// slash, against each part of the name. * and ? stop at slashes, ** does not, [a-z] is a set.
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<OsString>,
+
+    /// Removes so many leading parts from the names in SOURCE; shorter names are left out [default: 0]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) strip_components: usize,
+
+    /// Lays a tar or folder over SOURCE (repeatable, in order)
+    ///
+    /// Later entries win. A folder over a symlink to a folder keeps the symlink, so that an
+    /// overlay's lib/ lands in usr/lib of a merged-usr tree.
+    #[arg(long, value_name = "DIR|TAR")]
+    pub(crate) overlay: Vec<PathBuf>,
+
+    /// Adds one file of this machine, after all overlays (repeatable)
+    ///
+    /// MODE is octal [default: the file's]; UID:GID are numbers [default: 0:0]. A DEST that ends in
+    /// a slash is the folder to put it in. \: is a colon inside a name.
+    #[arg(long, value_name = "SRC:DEST[:MODE[:UID:GID]]", value_parser = inject::Parser)]
+    pub(crate) inject: Vec<Inject>,
+
+    /// Keeps a symlink to a folder where SOURCE has a folder of that name later on
+    ///
+    /// Without it the folder replaces the symlink, as GNU tar does. Overlays always keep it.
+    #[arg(long)]
+    pub(crate) keep_directory_symlink: bool,
+
+    /// Accepts a tar without its end-of-archive marker, which may be cut short
+    #[arg(long)]
+    pub(crate) allow_missing_eof: bool,
+
+    /// Reads on after the end-of-archive marker: several tars one after the other
+    #[arg(long)]
+    pub(crate) concatenated: bool,
+}
+
+/// A source as it was named, before anybody looked what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// The path, or `-`.
+    pub(crate) path: OsString,
+    /// What it must be.
+    pub(crate) expect: Expect,
+}
+
+/// What a named source must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// A tar, a stream or a folder.
+    Any,
+    /// A tar or a stream.
+    Tar,
+    /// A folder.
+    Folder,
+}
+
+impl Named {
+    /// Names a source that may be anything.
+    pub(crate) fn any(path: impl Into<OsString>) -> Self {
+        Self {
+            path: path.into(),
+            expect: Expect::Any,
+        }
+    }
+
+    /// Tells whether it is standard input.
+    pub(crate) fn is_stdin(&self) -> bool {
+        self.path == OsStr::new("-") && self.expect != Expect::Folder
+    }
+}
+
+impl SourceArgs {
+    /// Returns the source that an option names, if one does.
+    pub(crate) fn by_option(&self) -> Option<Named> {
+        let named =
+            |path: &Option<OsString>, expect| path.clone().map(|path| Named { path, expect });
+        named(&self.rootfs_tar, Expect::Tar)
+            .or_else(|| named(&self.rootfs_dir, Expect::Folder))
+            .or_else(|| named(&self.from, Expect::Any))
+    }
+
+    /// Returns the one source of an optional positional argument and the options that stand for it.
+    ///
+    /// # Errors
+    /// Wrong usage when both are given.
+    pub(crate) fn named(&self, positional: Option<&OsString>) -> Result<Option<Named>, Failure> {
+        match (positional, self.by_option()) {
+            (Some(path), Some(option)) => Err(Failure::usage(format!(
+                "two sources are given: {} and {}",
+                path.display(),
+                option.path.display()
+            ))
+            .help("name one, and lay the other over it with --overlay")),
+            (positional, option) => Ok(positional.map(Named::any).or(option)),
+        }
+    }
+}

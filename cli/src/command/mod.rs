@@ -1,0 +1,30 @@
+//! The verbs, one file each: what was typed (`Args`) and what is done about it (`run`).
+
+mod completions;
+mod help;
+mod man;
+
+use clap::Subcommand;
+
+use crate::args::Cli;
+use crate::exit::Failure;
+
+/// The command tree.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Completions(completions::Args),
+    Man(man::Args),
+    Help(help::Args),
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// What failed, why, and what helps.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Help(args) => help::run(&args),
+    }
+}

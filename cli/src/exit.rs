@@ -1,0 +1,254 @@
+//! How a command ends: what failed, why, what helps, and the exit status.
+
+use std::error::Error;
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::args::Format;
+use crate::config;
+
+/// Why a command could not do what it was asked to.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    what: String,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+    help: Option<String>,
+    status: Status,
+}
+
+/// How a command that did not succeed ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    /// Something failed.
+    Failed,
+    /// The command line makes no sense.
+    Usage,
+    /// Whoever read standard output went away: nobody is left to be told.
+    BrokenPipe,
+    /// A signal asked to stop.
+    Signal(u8),
+}
+
+impl Status {
+    fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::BrokenPipe => 128 + 13,
+            Self::Signal(number) => number.saturating_add(128),
+        }
+    }
+}
+
+impl Failure {
+    fn new(status: Status, what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            cause: None,
+            help: None,
+            status,
+        }
+    }
+
+    /// Says that something failed.
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
+        Self::new(Status::Failed, what)
+    }
+
+    /// Says that the command line makes no sense.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Status::Usage, what)
+    }
+
+    /// Says that nobody reads standard output any more.
+    pub(crate) fn broken_pipe() -> Self {
+        Self::new(Status::BrokenPipe, "nobody reads standard output any more")
+    }
+
+    /// Says that a signal stopped the command.
+    pub(crate) fn signal(number: u8) -> Self {
+        let name = match number {
+            1 => "SIGHUP",
+            2 => "SIGINT",
+            15 => "SIGTERM",
+            _ => "a signal",
+        };
+        Self::new(
+            Status::Signal(number),
+            format!("stopped by {name}; nothing is left behind"),
+        )
+    }
+
+    /// Adds why it failed.
+    pub(crate) fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds what the user can do about it.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what the user can do about it, where that is known.
+    pub(crate) fn help_if(mut self, help: Option<String>) -> Self {
+        self.help = self.help.or(help);
+        self
+    }
+
+    /// Returns the messages of the causes, outermost first, without repetitions.
+    fn causes(&self) -> Vec<String> {
+        let mut causes: Vec<String> = Vec::new();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if causes.last() != Some(&text) {
+                causes.push(text);
+            }
+            next = cause.source();
+        }
+        causes
+    }
+
+    /// Tells the user on standard error and returns the exit status.
+    pub(crate) fn report(&self, format: Format) -> ExitCode {
+        let text = match (self.status, format) {
+            (Status::BrokenPipe, _) => String::new(),
+            (_, Format::Json) => self.json(),
+            (_, Format::Text) if config::colours() => self.fancy(),
+            (_, Format::Text) => self.plain(),
+        };
+        // A standard error that takes nothing leaves no way to say so.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        ExitCode::from(self.status.code())
+    }
+
+    fn json(&self) -> String {
+        let object = serde_json::json!({
+            "type": "error",
+            "message": self.what,
+            "causes": self.causes(),
+            "help": self.help,
+            "exit_status": self.status.code(),
+        });
+        format!("{object}\n")
+    }
+
+    fn plain(&self) -> String {
+        let mut text = format!("forger: error: {}\n", self.what);
+        for cause in self.causes() {
+            text.push_str(&format!("  because: {cause}\n"));
+        }
+        if let Some(help) = &self.help {
+            text.push_str(&format!("  help: {help}\n"));
+        }
+        text
+    }
+
+    fn fancy(&self) -> String {
+        let mut text = String::new();
+        let handler = miette::GraphicalReportHandler::new().with_links(false);
+        match handler.render_report(&mut text, self) {
+            Ok(()) => text,
+            Err(fmt::Error) => self.plain(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause
+            .as_deref()
+            .map(|cause| cause as &(dyn Error + 'static))
+    }
+}
+
+impl miette::Diagnostic for Failure {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+}
+
+/// Ends a command line that clap did not understand, or that asked for help or the version.
+pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    if error.use_stderr() && json {
+        let rendered = error.render().to_string();
+        let message = rendered.trim().trim_start_matches("error: ");
+        return Failure::usage(message).report(Format::Json);
+    }
+    match error.print() {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Failure::broken_pipe().report(Format::Text)
+        }
+        _ if error.use_stderr() => ExitCode::from(Status::Usage.code()),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn failure() -> Failure {
+        let inner = forger_block::Error::io("write", "out.ext4", io::Error::other("disk full"));
+        Failure::failed("cannot make out.ext4")
+            .because(inner)
+            .help("make room")
+    }
+
+    #[test]
+    fn plain_has_what_why_and_remedy() {
+        assert_eq!(
+            failure().plain(),
+            "forger: error: cannot make out.ext4\n  because: cannot write out.ext4\n  because: disk full\n  help: make room\n"
+        );
+    }
+
+    #[test]
+    fn json_is_one_line_with_the_same_facts() {
+        let json = failure().json();
+        assert_eq!(json.lines().count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["type"], "error");
+        assert_eq!(value["causes"][1], "disk full");
+        assert_eq!(value["help"], "make room");
+        assert_eq!(value["exit_status"], 1);
+    }
+
+    #[test]
+    fn fancy_has_the_same_facts() {
+        let text = failure().fancy();
+        for part in ["cannot make out.ext4", "disk full", "make room"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn repeated_causes_are_said_once() {
+        let inner = io::Error::other(io::Error::other("disk full"));
+        assert_eq!(Failure::failed("x").because(inner).causes(), ["disk full"]);
+    }
+
+    #[test]
+    fn statuses_are_the_documented_ones() {
+        assert_eq!(Status::Failed.code(), 1);
+        assert_eq!(Status::Usage.code(), 2);
+        assert_eq!(Status::BrokenPipe.code(), 141);
+        assert_eq!(
+            [1, 2, 15].map(|number| Status::Signal(number).code()),
+            [129, 130, 143]
+        );
+    }
+}

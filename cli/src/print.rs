@@ -1,0 +1,39 @@
+//! Results: lines of text or one JSON object, on standard output.
+
+use std::io::{self, Write};
+
+use crate::exit::Failure;
+
+/// Where results go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error, because standard output carries the image.
+    Stderr,
+}
+
+/// Writes a result whole.
+///
+/// # Errors
+/// A failure that ends quietly when nobody reads any more, else one that says why.
+pub(crate) fn result(stream: Stream, text: &str) -> Result<(), Failure> {
+    let (written, name) = match stream {
+        Stream::Stdout => (write(io::stdout().lock(), text), "standard output"),
+        Stream::Stderr => (write(io::stderr().lock(), text), "standard error"),
+    };
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::broken_pipe(),
+        _ => Failure::failed(format!("cannot write the result to {name}")).because(error),
+    })
+}
+
+/// Returns a JSON object on one line.
+pub(crate) fn json_line(object: &serde_json::Value) -> String {
+    format!("{object}\n")
+}
+
+fn write(mut stream: impl Write, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
+}

@@ -1,0 +1,112 @@
+//! SIGINT, SIGTERM and SIGHUP: the first one asks the work to stop and clean up, a second one ends at once.
+//!
+//! The handlers only set a number and write a byte into a socket pair. The work sees the number when it asks
+//! [`Observer::cancelled`](forger_fs::observe::Observer::cancelled); whoever blocks on a pipe polls the other end of the
+//! pair beside it, so that it wakes up and the work unwinds like after any other error.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
+
+use crate::exit::Failure;
+
+/// The signals that have arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Signals {
+    /// The number of the last one, or 0.
+    caught: Arc<AtomicUsize>,
+    /// Readable from the first one on.
+    wake: Arc<UnixStream>,
+}
+
+impl Signals {
+    /// Takes over the three signals for the rest of the process.
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub(crate) fn install() -> Result<Self, Failure> {
+        Self::register().map_err(|error| Failure::failed("cannot watch for signals").because(error))
+    }
+
+    fn register() -> io::Result<Self> {
+        let (wake, waker) = UnixStream::pair()?;
+        let caught = Arc::new(AtomicUsize::new(0));
+        let stopping = Arc::new(AtomicBool::new(false));
+        for (signal, number) in [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1)] {
+            // nohup starts programs that shall outlive their terminal.
+            if signal == SIGHUP && hangup_is_ignored() {
+                continue;
+            }
+            // In this order: only a signal that finds the flag set takes its default action.
+            flag::register_conditional_default(signal, Arc::clone(&stopping))?;
+            flag::register(signal, Arc::clone(&stopping))?;
+            flag::register_usize(signal, Arc::clone(&caught), number)?;
+            low_level::pipe::register(signal, waker.try_clone()?)?;
+        }
+        Ok(Self {
+            caught,
+            wake: Arc::new(wake),
+        })
+    }
+
+    /// Returns the number of the signal that asked to stop.
+    pub(crate) fn caught(&self) -> Option<u8> {
+        match self.caught.load(Ordering::Relaxed) {
+            0 => None,
+            number => u8::try_from(number).ok(),
+        }
+    }
+
+    /// Waits until `fd` can be read or written without blocking.
+    ///
+    /// # Errors
+    /// [`Stopped`] inside an [`io::Error`] when a signal arrives first; the operating system's refusal.
+    pub(crate) fn wait(&self, fd: BorrowedFd<'_>, ready: Ready) -> io::Result<()> {
+        let flags = match ready {
+            Ready::Read => PollFlags::IN,
+            Ready::Write => PollFlags::OUT,
+        };
+        loop {
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(fd, flags),
+            ];
+            match poll(&mut fds, None) {
+                Ok(_) if !fds[0].revents().is_empty() => return Err(io::Error::other(Stopped)),
+                Ok(_) if !fds[1].revents().is_empty() => return Ok(()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// Bytes, or the end.
+    Read,
+    /// Room for bytes, or nobody left who reads.
+    Write,
+}
+
+/// A signal arrived while waiting.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("stopped by a signal")]
+pub(crate) struct Stopped;
+
+/// Tells whether whoever started this process wants SIGHUP ignored.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
