@@ -51,6 +51,42 @@ pub enum Error {
         /// What it is: `a directory`, `a socket`.
         kind: &'static str,
     },
+    /// A file is not what it was when it was opened.
+    #[error("{object} changed while it was read")]
+    Changed {
+        /// The path, as it was given.
+        object: String,
+    },
+    /// An input cannot be read at any offset.
+    #[error("{path} is {kind}, which cannot be read at any offset")]
+    NotSeekable {
+        /// The path as it was given.
+        path: String,
+        /// What it is: `a FIFO`, `a directory`.
+        kind: &'static str,
+    },
+    /// The output is a block device, which is overwritten in place and so needs to be meant.
+    #[error("{path} is a block device; --force overwrites it")]
+    Device {
+        /// The path as it was given.
+        path: String,
+    },
+    /// The output has a fixed size, which does not suffice.
+    #[error("{path} has {size} bytes, {needed} are needed")]
+    TooSmall {
+        /// The path as it was given.
+        path: String,
+        /// Its size in bytes.
+        size: u64,
+        /// The size of what shall be written to it, in bytes.
+        needed: u64,
+    },
+    /// A file that was made without a target is to be published without a name.
+    #[error("a file in {folder} has been finished, but has no name")]
+    Unnamed {
+        /// The folder in which the file was made.
+        folder: String,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

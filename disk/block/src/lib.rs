@@ -23,14 +23,31 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+
+mod adapter;
 mod error;
+mod forward;
+mod memory;
+mod ranges;
 mod read;
 mod sink;
+mod sparse;
+mod stream;
+mod window;
+mod zeros;
 
 pub use bytes::Bytes;
+
+pub use adapter::{Checked, Digest, Hashed, Tee, Watched};
 pub use error::{Error, Result};
+pub use forward::Forward;
+pub use memory::{MemoryOutput, MemorySink};
 pub use read::{BlockRead, Run};
 pub use sink::{BlockSink, PlacedSink};
+pub use sparse::{SparseImage, SparseImageBuilder};
+pub use stream::{PIECE, place, stream};
+pub use window::Window;
+pub use zeros::is_zero;
 
 /// The largest length of an image in bytes: 2^63 - 1, what a signed file offset can hold.
 pub const MAX_LEN: u64 = i64::MAX.unsigned_abs();

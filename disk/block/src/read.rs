@@ -88,3 +88,20 @@ pub(crate) fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
         _ => Err(Error::OutOfRange { offset, len, size }),
     }
 }
+
+/// Returns the run at `offset`, at most `limit` bytes of it; never empty while `limit` is not 0.
+///
+/// Callers rely on progress, so an implementor that breaks the contract with an empty run costs a
+/// hole, not a hang.
+pub(crate) fn run_within(source: &dyn BlockRead, offset: u64, limit: u64) -> Result<Run> {
+    Ok(match source.run_at(offset)? {
+        Run::Data(0) | Run::Hole(0) => Run::Data(limit),
+        Run::Data(len) => Run::Data(len.min(limit)),
+        Run::Hole(len) => Run::Hole(len.min(limit)),
+    })
+}
+
+/// Returns `len` as a length of memory, at most `room`.
+pub(crate) fn clip(len: u64, room: usize) -> usize {
+    usize::try_from(len).map_or(room, |len| len.min(room))
+}

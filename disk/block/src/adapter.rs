@@ -1,0 +1,11 @@
+//! Sinks around sinks.
+
+mod checked;
+mod hashed;
+mod tee;
+mod watched;
+
+pub use self::checked::Checked;
+pub use self::hashed::{Digest, Hashed};
+pub use self::tee::Tee;
+pub use self::watched::Watched;
