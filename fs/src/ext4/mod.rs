@@ -9,6 +9,7 @@ mod extent;
 mod features;
 mod group_desc;
 mod halves;
+mod hash;
 mod inode;
 mod journal;
 mod options;
