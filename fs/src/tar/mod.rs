@@ -1,5 +1,50 @@
-//! Tar.
-/// Why a tar stream is refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {}
+//! Tar archives: reading every dialect in use, and writing a deterministic PAX archive.
+//!
+//! An archive is a sequence of 512-byte blocks: for each member a header, then its body padded to a
+//! whole block; two zero blocks end it.
+//!
+//! ```text
+//!   x header | its records | header | body ...... pad | header | ... | 0 | 0 | zeros
+//!   ^ PAX: says what the next header cannot            ^ next member   ^ end marker
+//! ```
+//!
+//! | file | concept |
+//! |---|---|
+//! | `header` | the 512-byte record, its checksum and its dialects |
+//! | `number` | octal, base-256 and decimal numbers, times |
+//! | `pax` | the grammar of extended records |
+//! | `keyword` | what each PAX keyword means |
+//! | `member` | header and keywords become an [`Entry`](crate::source::Entry) |
+//! | `sparse` | the maps of GNU sparse files |
+//! | `content` | where the reader stands in a body |
+//! | `read` | [`Reader`] |
+//!
+//! Specifications: POSIX.1-2017 [`pax`](https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html),
+//! GNU tar's manual, appendix "Tar Internals", libarchive's `tar(5)`.
+//!
+//! # What the reader decides
+//!
+//! - Owners are the numeric ids, always; user and group names are never looked up.
+//! - Names and link targets are raw bytes, whatever `hdrcharset` says.
+//! - A PAX record wins over a GNU long name, which wins over the header; a record in front of a
+//!   member wins over a global one. An empty value takes a record back.
+//! - A record in front of a member is for that member: never for a long-name header in between, and
+//!   its `size` is the size of that member's body only.
+//! - A directory, symbolic link, device or FIFO has no body, whatever its `size` field says. A hard
+//!   link has one if a PAX record gives its size, or if its header does and what follows is neither
+//!   a header nor zeros.
+mod content;
+mod error;
+mod header;
+mod keyword;
+mod member;
+mod number;
+mod options;
+mod pax;
+mod read;
+mod sparse;
+mod window;
+
+pub use error::Error;
+pub use options::Options;
+pub use read::Reader;

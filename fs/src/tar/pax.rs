@@ -1,0 +1,148 @@
+//! The grammar of PAX extended records: `LENGTH KEYWORD=VALUE\n`, the length counting itself.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+use super::number;
+
+/// The records of one extended header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Records<'a> {
+    body: &'a [u8],
+    position: usize,
+}
+
+/// One record, and where it starts in the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    pub(super) keyword: &'a [u8],
+    /// Raw bytes: newlines and NULs are part of it.
+    pub(super) value: &'a [u8],
+    pub(super) position: usize,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { body, position: 0 }
+    }
+
+    /// Parses the record at the position, which is not the end.
+    fn parse(&self) -> Result<(Record<'a>, usize), String> {
+        let rest = self.body.get(self.position..).unwrap_or_default();
+        // The longest length that is a u64 has 20 digits.
+        let digits = rest.iter().take(21).position(|byte| *byte == b' ');
+        let digits = digits.ok_or("does not start with its length and a space")?;
+        let (length, _) = rest.split_at_checked(digits).unwrap_or_default();
+        let claimed = number::decimal(length)
+            .ok_or_else(|| format!("`{}` is not a length", number::printable(length)))?;
+        let record = usize::try_from(claimed)
+            .ok()
+            .and_then(|claimed| rest.get(..claimed))
+            .ok_or_else(|| format!("claims {claimed} bytes where {} are left", rest.len()))?;
+        let text = digits.checked_add(1).and_then(|start| record.get(start..));
+        let text = text
+            .and_then(|text| text.strip_suffix(b"\n"))
+            .ok_or_else(|| format!("does not end with a newline after {claimed} bytes"))?;
+        let equals = text.iter().position(|byte| *byte == b'=');
+        let (keyword, value) = equals
+            .and_then(|at| text.split_at_checked(at))
+            .ok_or("has no `=`")?;
+        if keyword.is_empty() {
+            return Err("has no keyword".to_owned());
+        }
+        let value = value.strip_prefix(b"=").unwrap_or(value);
+        let next = self.position.saturating_add(record.len());
+        Ok((
+            Record {
+                keyword,
+                value,
+                position: self.position,
+            },
+            next,
+        ))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    /// A record, or where and why there is none; nothing follows an error.
+    type Item = Result<Record<'a>, (usize, String)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.position >= self.body.len() {
+            return None;
+        }
+        match self.parse() {
+            Ok((record, next)) => {
+                self.position = next;
+                Some(Ok(record))
+            }
+            Err(reason) => {
+                let position = std::mem::replace(&mut self.position, self.body.len());
+                Some(Err((position, reason)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pair = (Vec<u8>, Vec<u8>);
+
+    fn all(body: &[u8]) -> Result<Vec<Pair>, (usize, String)> {
+        Records::new(body)
+            .map(|record| record.map(|record| (record.keyword.to_vec(), record.value.to_vec())))
+            .collect()
+    }
+
+    #[test]
+    fn records_with_binary_and_empty_values_are_split() {
+        let body = [
+            &b"12 path=a/b\n"[..],
+            b"17 k=line\n\0=x\nen\n",
+            b"8 uid=5\n",
+            b"7 gid=\n",
+        ]
+        .concat();
+        let expected = [
+            ("path", &b"a/b"[..]),
+            ("k", b"line\n\0=x\nen"),
+            ("uid", b"5"),
+            ("gid", b""),
+        ];
+        let expected = expected.map(|(key, value)| (key.as_bytes().to_vec(), value.to_vec()));
+        assert_eq!(all(&body), Ok(expected.to_vec()));
+    }
+
+    #[test]
+    fn records_whose_length_lies_are_refused() {
+        for body in [
+            &b"11 path=a/b\n"[..],
+            b"13 path=a/b\n",
+            b"0 path=a/b\n",
+            b"1 path=a/b\n",
+            b"3 path=a/b\n",
+            b" path=a/b\n",
+            b"x path=a/b\n",
+            b"-12 path=a/b\n",
+            b"99999999999999999999 path=a/b\n",
+            b"18446744073709551615 path=a/b\n",
+            b"000000000000000000000012 path=a/b\n",
+            b"12path=a/b\n",
+            b"9 path/a\n",
+            b"5 =a\n",
+            b"12 path=a/b\n\0",
+            b"3",
+        ] {
+            assert!(all(body).is_err(), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn error_stands_where_its_record_starts() {
+        assert_eq!(all(b"12 path=a/b\nx").unwrap_err().0, 12);
+    }
+}
