@@ -4,12 +4,14 @@
 //! [`Documentation/filesystems/ext4`](https://docs.kernel.org/filesystems/ext4/).
 mod bitmap;
 mod checksum;
+mod dir;
 mod error;
 mod extent;
 mod features;
 mod group_desc;
 mod halves;
 mod hash;
+mod htree;
 mod inode;
 mod journal;
 mod options;
