@@ -2,6 +2,7 @@
 //!
 //! The on-disk format is documented in the Linux kernel's
 //! [`Documentation/filesystems/ext4`](https://docs.kernel.org/filesystems/ext4/).
+mod acl;
 mod bitmap;
 mod checksum;
 mod dir;
@@ -17,6 +18,7 @@ mod journal;
 mod options;
 mod superblock;
 mod units;
+mod xattr;
 
 pub use error::Error;
 pub use options::{Free, Ignore, Inodes, Journal, Options, Size};
