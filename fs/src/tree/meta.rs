@@ -61,6 +61,21 @@ impl InodeFlags {
     pub const NOCOW: u32 = 0x80_0000;
     /// `P`: new files inherit the project id.
     pub const PROJECT_INHERIT: u32 = 0x2000_0000;
+    /// All of these.
+    pub const ALL: u32 = Self::SECURE_DELETE
+        | Self::UNDELETE
+        | Self::COMPRESS
+        | Self::SYNC
+        | Self::IMMUTABLE
+        | Self::APPEND
+        | Self::NODUMP
+        | Self::NOATIME
+        | Self::JOURNAL_DATA
+        | Self::NOTAIL
+        | Self::DIRSYNC
+        | Self::TOPDIR
+        | Self::NOCOW
+        | Self::PROJECT_INHERIT;
 }
 
 /// Extended attributes: full name (`security.capability`) to value, in order of name.

@@ -1,0 +1,121 @@
+//! A file's content, holes as the filesystem reports them.
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::{Errno, pread, retry_on_intr};
+
+use super::status::Status;
+use crate::tree::Time;
+
+/// How many bytes are read at a time.
+const PIECE: u64 = 1 << 20;
+
+/// An open file and how far it has been read.
+#[derive(Debug)]
+pub(super) struct Body {
+    fd: OwnedFd,
+    size: u64,
+    mtime: Time,
+    offset: u64,
+    /// Up to here everything after `offset` is data.
+    data_end: u64,
+}
+
+/// What comes next in a file.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// So many bytes, at the start of the buffer.
+    Data(usize),
+    /// A hole of so many bytes.
+    Hole(u64),
+}
+
+/// Why a file cannot be read on.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// It is not what it was when it was opened.
+    Changed(&'static str),
+    /// The operating system's reason.
+    Errno(Errno),
+}
+
+impl From<Errno> for Broken {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl Body {
+    /// Starts at the beginning of a file that had the given status when it was opened.
+    pub(super) fn new(fd: OwnedFd, status: &Status) -> Self {
+        Self {
+            fd,
+            size: status.size,
+            mtime: status.mtime,
+            offset: 0,
+            data_end: 0,
+        }
+    }
+
+    /// Reads the next piece or hole; at the end, checks that the file is still the same.
+    pub(super) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Part>, Broken> {
+        if self.offset == self.size {
+            self.check()?;
+            return Ok(None);
+        }
+        if self.offset == self.data_end
+            && let Some(end) = self.find_data()?
+        {
+            let hole = end - self.offset;
+            self.offset = end;
+            self.data_end = end;
+            return Ok(Some(Part::Hole(hole)));
+        }
+        let len = (self.data_end - self.offset).min(PIECE);
+        let len = usize::try_from(len).expect("a piece has 1 MiB");
+        if buffer.len() < len {
+            buffer.resize(len, 0);
+        }
+        match retry_on_intr(|| pread(&self.fd, &mut buffer[..len], self.offset))? {
+            0 => Err(Broken::Changed("it became shorter")),
+            read => {
+                self.offset += read as u64;
+                Ok(Some(Part::Data(read)))
+            }
+        }
+    }
+
+    /// Returns the end of the hole at `offset`, or finds the end of the data there.
+    fn find_data(&mut self) -> Result<Option<u64>, Broken> {
+        let data = match seek(&self.fd, SeekFrom::Data(self.offset)) {
+            Ok(data) => data.min(self.size),
+            // No data from here on, unless the file has become shorter.
+            Err(Errno::NXIO) => self.size,
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => {
+                self.data_end = self.size;
+                return Ok(None);
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        if data > self.offset {
+            return Ok(Some(data));
+        }
+        let end = seek(&self.fd, SeekFrom::Hole(self.offset))?;
+        if end <= self.offset {
+            return Err(Broken::Changed("it became shorter"));
+        }
+        self.data_end = end.min(self.size);
+        Ok(None)
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        let now = Status::of_fd(&self.fd)?;
+        if now.size != self.size {
+            return Err(Broken::Changed("its size is another now"));
+        }
+        if now.mtime != self.mtime {
+            return Err(Broken::Changed("its mtime is another now"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,354 @@
+//! A folder of the host as a source.
+//!
+//! Entries come depth first, every folder's names in order of their raw bytes, a folder before what
+//! is in it; the folder itself is the entry `./`. Nothing outside it is ever followed: every entry is
+//! opened by its name relative to the open folder it stands in, and never through a symlink.
+//!
+//! What is taken: kind, mode, owner (see [`Owners`]), mtime in ns, device numbers, symlink targets,
+//! hard links within the folder, holes as the filesystem reports them (`SEEK_HOLE`), the inode flags
+//! that [`InodeFlags`](crate::tree::InodeFlags) names, and all extended attributes that the caller
+//! may read (`trusted.*` shows to root only); POSIX ACLs are two of these. Times of access, of change
+//! and of birth tell about the host and are left out, and so is the project id.
+//!
+//! The folder should not change meanwhile. A file whose size or mtime differs after its last byte was
+//! read, and an entry that was swapped for another, are errors; so is whatever cannot be read.
+mod attributes;
+mod body;
+mod error;
+mod levels;
+mod status;
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, Mode, OFlags};
+
+pub use error::Error;
+
+use crate::source::{self, BodyRun, Entry, EntryKind, Source};
+use crate::tree::{Device, Meta, shown};
+
+use body::Body;
+use levels::Levels;
+use status::{Identity, Status};
+
+/// How a folder is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Who owns the entries.
+    pub owners: Owners,
+    /// Leaves out what is in folders where another filesystem is mounted; the folders themselves
+    /// stay, empty.
+    pub one_file_system: bool,
+}
+
+/// Who owns the entries of a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owners {
+    /// Root, whoever owns them on the host.
+    #[default]
+    Root,
+    /// Whoever owns them on the host.
+    Keep,
+    /// This user and group.
+    Fixed {
+        /// User id.
+        uid: u32,
+        /// Group id.
+        gid: u32,
+    },
+}
+
+/// A folder of the host as a [`Source`].
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    options: Options,
+    levels: Levels,
+    /// The root, until it has been delivered.
+    start: Option<(OwnedFd, Status)>,
+    /// Names of files whose other names may follow.
+    links: BTreeMap<Identity, Link>,
+    /// The current entry's path, relative to the root.
+    path: Vec<u8>,
+    /// The current entry's content.
+    body: Option<Body>,
+    scratch: Vec<u8>,
+}
+
+/// A file that has more names than were seen so far.
+#[derive(Debug)]
+struct Link {
+    first: Box<[u8]>,
+    unseen: u32,
+}
+
+/// How every entry is opened: never through a symlink, never waiting for the other end of a pipe.
+const OPEN: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+impl Folder {
+    /// Opens a folder; `path` itself may be a symlink to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it is no folder or cannot be opened.
+    pub fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
+        let root = path.into();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let io = |operation| {
+            let path = shown(root.as_os_str().as_bytes());
+            move |errno: rustix::io::Errno| Error::Io {
+                operation,
+                path,
+                source: errno.into(),
+            }
+        };
+        let fd = rustix::fs::open(&root, flags, Mode::empty()).map_err(io("open"))?;
+        let status = Status::of_fd(&fd).map_err(io("examine"))?;
+        Ok(Self {
+            root,
+            options,
+            levels: Levels::default(),
+            start: Some((fd, status)),
+            links: BTreeMap::new(),
+            path: Vec::new(),
+            body: None,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Returns the path that the folder was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Delivers the root.
+    fn first(&mut self, fd: OwnedFd, status: Status) -> Result<Entry, Error> {
+        let mut meta = self.meta(&status);
+        self.attributes(&fd, &mut meta)?;
+        self.enter(fd, &status)?;
+        Ok(entry(b"./", EntryKind::Directory, meta))
+    }
+
+    /// Delivers the entry at the current path, the last component of which is `name`.
+    fn visit(&mut self, name: &[u8]) -> Result<Entry, Error> {
+        let parent = self.levels.folder();
+        let status = Status::of(parent, name).map_err(|e| self.io("examine", e))?;
+        let kind = match status.kind {
+            FileType::Directory => return self.visit_folder(name, &status),
+            FileType::RegularFile => EntryKind::File { size: status.size },
+            FileType::Symlink => EntryKind::Symlink(self.read_link(name)?),
+            FileType::CharacterDevice => EntryKind::CharDevice(status.device),
+            FileType::BlockDevice => EntryKind::BlockDevice(status.device),
+            FileType::Fifo => EntryKind::Fifo,
+            FileType::Socket => EntryKind::Socket,
+            FileType::Unknown => return Err(Error::UnknownKind { path: self.here() }),
+        };
+        if let Some(target) = self.earlier_name(&status) {
+            let link = EntryKind::HardLink { target, size: 0 };
+            return Ok(entry(&self.path, link, self.meta(&status)));
+        }
+        if status.kind == FileType::RegularFile {
+            return self.visit_file(name, &status);
+        }
+        let mut meta = self.meta(&status);
+        let host = self.host_path();
+        meta.xattrs = attributes::of_name(self.levels.folder(), name, &host, &mut self.scratch)
+            .map_err(|e| self.io("read the extended attributes of", e))?;
+        Ok(entry(&self.path, kind, meta))
+    }
+
+    fn visit_file(&mut self, name: &[u8], seen: &Status) -> Result<Entry, Error> {
+        let (fd, status) = self.open_at(name, OPEN, seen)?;
+        let mut meta = self.meta(&status);
+        self.attributes(&fd, &mut meta)?;
+        let kind = EntryKind::File { size: status.size };
+        self.body = Some(Body::new(fd, &status));
+        Ok(entry(&self.path, kind, meta))
+    }
+
+    fn visit_folder(&mut self, name: &[u8], seen: &Status) -> Result<Entry, Error> {
+        let (fd, status) = self.open_at(name, OPEN | OFlags::DIRECTORY, seen)?;
+        let mut meta = self.meta(&status);
+        self.attributes(&fd, &mut meta)?;
+        let mounted = status.identity.device != self.levels.device();
+        if !(self.options.one_file_system && mounted) {
+            self.enter(fd, &status)?;
+        }
+        Ok(entry(&self.path, EntryKind::Directory, meta))
+    }
+
+    /// Opens an entry and makes sure that it is the one that was examined.
+    fn open_at(
+        &self,
+        name: &[u8],
+        flags: OFlags,
+        seen: &Status,
+    ) -> Result<(OwnedFd, Status), Error> {
+        let parent = self.levels.folder();
+        let fd =
+            rustix::io::retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))
+                .map_err(|e| self.io("open", e))?;
+        let status = Status::of_fd(&fd).map_err(|e| self.io("examine", e))?;
+        if status.identity != seen.identity || status.kind != seen.kind {
+            return Err(self.changed("another entry took its name"));
+        }
+        Ok((fd, status))
+    }
+
+    /// Makes a folder the one whose names come next.
+    fn enter(&mut self, fd: OwnedFd, status: &Status) -> Result<(), Error> {
+        let names = levels::names(&fd, &mut self.scratch).map_err(|e| self.io("list", e))?;
+        self.levels
+            .push(fd, status.identity, names, self.path.len());
+        Ok(())
+    }
+
+    /// Returns the name under which the file was delivered before, and remembers this one otherwise.
+    fn earlier_name(&mut self, status: &Status) -> Option<Vec<u8>> {
+        if status.links < 2 {
+            return None;
+        }
+        if let Some(link) = self.links.get_mut(&status.identity) {
+            link.unseen = link.unseen.saturating_sub(1);
+            let first = link.first.to_vec();
+            if link.unseen == 0 {
+                self.links.remove(&status.identity);
+            }
+            return Some(first);
+        }
+        let link = Link {
+            first: self.path.as_slice().into(),
+            unseen: status.links.saturating_sub(1),
+        };
+        self.links.insert(status.identity, link);
+        None
+    }
+
+    fn read_link(&mut self, name: &[u8]) -> Result<Vec<u8>, Error> {
+        let buffer = std::mem::take(&mut self.scratch);
+        let target = rustix::fs::readlinkat(self.levels.folder(), name, buffer)
+            .map_err(|e| self.io("read the symlink", e))?;
+        let bytes = target.as_bytes().to_vec();
+        self.scratch = target.into_bytes();
+        Ok(bytes)
+    }
+
+    /// Adds what has to be asked of an open file or folder.
+    fn attributes(&mut self, fd: &OwnedFd, meta: &mut Meta) -> Result<(), Error> {
+        meta.xattrs = attributes::of_fd(fd, &mut self.scratch)
+            .map_err(|e| self.io("read the extended attributes of", e))?;
+        meta.flags = attributes::flags(fd).map_err(|e| self.io("read the inode flags of", e))?;
+        Ok(())
+    }
+
+    fn meta(&self, status: &Status) -> Meta {
+        let (uid, gid) = match self.options.owners {
+            Owners::Root => (0, 0),
+            Owners::Keep => (status.uid, status.gid),
+            Owners::Fixed { uid, gid } => (uid, gid),
+        };
+        Meta {
+            mode: status.mode,
+            uid,
+            gid,
+            mtime: Some(status.mtime),
+            ..Meta::default()
+        }
+    }
+
+    /// Returns the current entry's path on the host, for messages.
+    fn here(&self) -> String {
+        shown(&self.host_path())
+    }
+
+    /// Returns the current entry's path on the host.
+    fn host_path(&self) -> Vec<u8> {
+        let mut path = self.root.as_os_str().as_bytes().to_vec();
+        if !self.path.is_empty() {
+            if path.last() != Some(&b'/') {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&self.path);
+        }
+        path
+    }
+
+    fn io(&self, operation: &'static str, errno: rustix::io::Errno) -> Error {
+        Error::Io {
+            operation,
+            path: self.here(),
+            source: errno.into(),
+        }
+    }
+
+    fn changed(&self, what: &'static str) -> Error {
+        Error::Changed {
+            path: self.here(),
+            what,
+        }
+    }
+}
+
+fn entry(path: &[u8], kind: EntryKind, meta: Meta) -> Entry {
+    Entry {
+        path: path.to_vec(),
+        kind,
+        meta,
+        offset: None,
+    }
+}
+
+impl Source for Folder {
+    fn next_entry(&mut self) -> Result<Option<Entry>, source::Error> {
+        self.body = None;
+        if let Some((fd, status)) = self.start.take() {
+            return Ok(Some(self.first(fd, status)?));
+        }
+        while let Some(name) = self.levels.next_name(&mut self.path) {
+            let Some(name) = name else {
+                self.levels.pop().map_err(|reason| match reason {
+                    levels::Lost::Moved => self.changed("its parent folder was moved"),
+                    levels::Lost::Errno(errno) => self.io("go back up from", errno),
+                })?;
+                continue;
+            };
+            return Ok(Some(self.visit(&name)?));
+        }
+        Ok(None)
+    }
+
+    fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, source::Error> {
+        let Some(mut body) = self.body.take() else {
+            return Ok(None);
+        };
+        match body.next(&mut self.scratch) {
+            Ok(None) => Ok(None),
+            Ok(Some(body::Part::Hole(len))) => {
+                self.body = Some(body);
+                Ok(Some(BodyRun::Hole(len)))
+            }
+            Ok(Some(body::Part::Data(len))) => {
+                self.body = Some(body);
+                let bytes = self.scratch.get(..len).unwrap_or_default();
+                Ok(Some(BodyRun::Data { bytes, at: None }))
+            }
+            Err(body::Broken::Changed(what)) => Err(self.changed(what).into()),
+            Err(body::Broken::Errno(errno)) => Err(self.io("read", errno).into()),
+        }
+    }
+}
+
+/// Makes a device number of its two halves.
+const fn device(major: u32, minor: u32) -> Device {
+    Device { major, minor }
+}
+
+#[cfg(test)]
+mod tests;
