@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use forger_block::BlockRead;
 
+use crate::observe::Note;
 use crate::tree::{Device, Meta};
 
 /// A stream of entries in arrival order, each with its content.
@@ -28,6 +29,11 @@ pub trait Source {
     /// can be read again later at any offset.
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         None
+    }
+
+    /// Returns what came up since the last call and deserves the user's attention.
+    fn take_notes(&mut self) -> Vec<Note> {
+        Vec::new()
     }
 }
 
@@ -100,4 +106,21 @@ pub enum Error {
     /// Another kind of source, made outside this crate.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl BodyRun<'_> {
+    /// Returns the run's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Data { bytes, .. } => bytes.len() as u64,
+            Self::Hole(len) => *len,
+        }
+    }
+
+    /// Tells whether the run has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }

@@ -65,6 +65,12 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Contents cannot be read again later, and are too large to be kept.
+    #[error("more than {limit} bytes of content from a source that cannot be read again")]
+    NotSeekable {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// Reading contents again or writing the output failed.
     #[error(transparent)]
     Block(#[from] forger_block::Error),

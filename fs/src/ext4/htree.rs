@@ -319,10 +319,8 @@ mod tests {
         entries
     }
 
-    type Names = Vec<(Hash, Vec<u8>)>;
-
     /// Collects (hash of the entry, names in the leaf) from left to right.
-    fn leaves(data: &[u8], seed: Seed) -> Vec<(u32, Names)> {
+    fn leaves(data: &[u8], seed: Seed) -> Vec<(u32, Vec<(Hash, Vec<u8>)>)> {
         let root = block(data, 0);
         let levels = root[ROOT_ENTRIES_AT - 2];
         let mut below = index(root, ROOT_ENTRIES_AT, ROOT_LIMIT, seed);
@@ -349,7 +347,7 @@ mod tests {
             .collect()
     }
 
-    fn leaf_names(block: &[u8], seed: Seed) -> Names {
+    fn leaf_names(block: &[u8], seed: Seed) -> Vec<(Hash, Vec<u8>)> {
         assert_eq!(
             block[BLOCK - 4..],
             seed.checksum(&block[..ROOM]).to_le_bytes()

@@ -576,6 +576,10 @@ impl<R: Read> Source for Reader<R> {
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         self.origin.clone()
     }
+
+    fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
 }
 
 /// Rounds a body's length up to whole blocks.
