@@ -10,6 +10,9 @@ pub(crate) mod source;
 pub(crate) mod time;
 pub(crate) mod uuid;
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 
 use clap::{Args, Parser, ValueEnum};
