@@ -46,5 +46,6 @@ mod sparse;
 mod window;
 
 pub use error::Error;
+pub use header::is_header;
 pub use options::Options;
 pub use read::Reader;
