@@ -39,7 +39,9 @@ pub(crate) fn text(time: Time) -> String {
     let sign = if time.sec < 0 && whole == 0 { "-" } else { "" };
     match nsec {
         0 => format!("@{whole}"),
-        nsec => format!("@{sign}{whole}.{nsec:09}").trim_end_matches('0').to_owned(),
+        nsec => format!("@{sign}{whole}.{nsec:09}")
+            .trim_end_matches('0')
+            .to_owned(),
     }
 }
 
