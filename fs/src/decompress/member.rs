@@ -21,7 +21,7 @@ pub(super) struct Members<R: Read> {
 
 /// A decoder in the middle of a member.
 enum Member<R: BufRead> {
-    Gzip(GzDecoder<R>),
+    Gzip(Box<GzDecoder<R>>),
     /// Goes from frame to frame by itself, which spares it the set-up of each.
     Zstd(zstd::Decoder<'static, R>),
     Xz(Box<XzReader<R>>),
@@ -122,7 +122,7 @@ impl<R: Read> Members<R> {
 impl<R: BufRead> Member<R> {
     fn new(format: Format, input: R, options: &Options) -> io::Result<Self> {
         Ok(match format {
-            Format::Gzip => Self::Gzip(GzDecoder::new(input)),
+            Format::Gzip => Self::Gzip(Box::new(GzDecoder::new(input))),
             Format::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(input)?;
                 let window = options.zstd_window.clamp(1 << 10, 1 << 31);
