@@ -15,7 +15,10 @@ pub(crate) fn text(path: Option<&str>, summary: &Summary) -> String {
         ("size", Some(bytes(summary.size))),
         ("used", Some(bytes(summary.size.saturating_sub(free)))),
         ("free", Some(bytes(free))),
-        ("inodes", Some(format!("{}, {} free", summary.inodes, summary.free_inodes))),
+        (
+            "inodes",
+            Some(format!("{}, {} free", summary.inodes, summary.free_inodes)),
+        ),
         ("uuid", Some(uuid::text(&summary.uuid))),
     ];
     rows.iter()

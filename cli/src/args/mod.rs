@@ -5,6 +5,7 @@
 pub(crate) mod image;
 pub(crate) mod inject;
 pub(crate) mod owner;
+pub(crate) mod run;
 pub(crate) mod size;
 pub(crate) mod source;
 pub(crate) mod time;

@@ -56,6 +56,7 @@ fn every_value_says_its_default() {
             let said = ["[default:", "(repeatable", "Another way"]
                 .iter()
                 .any(|word| help.contains(word))
+                || arg.is_positional()
                 || arg.is_required_set()
                 || !(arg.get_default_values().is_empty() || arg.is_hide_default_value_set());
             assert!(said, "{name}: {} says no default: {help}", arg.get_id());

@@ -2,10 +2,19 @@
 
 use std::ffi::OsString;
 
+use forger_fs::ext4;
+
 use crate::args::image::ImageArgs;
 use crate::args::run::RunArgs;
 use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
+use crate::args::{Format, Global};
+use crate::config::Environment;
 use crate::exit::Failure;
+use crate::input::{self, Inputs};
+use crate::output::Output;
+use crate::print::{self, Stream};
+use crate::progress::Console;
+use crate::{remedy, summary};
 
 /// Makes a filesystem from a tar or a folder
 #[derive(Debug, clap::Args)]
@@ -21,7 +30,7 @@ use crate::exit::Failure;
 Examples:
   forger mkfs rootfs.tar.zst rootfs.ext4
   docker export box | forger mkfs - rootfs.ext4 --size 4G --label root
-  forger mkfs ./rootfs rootfs.ext4 --exclude 'var/cache/**' --inject agent:/usr/bin/agent:0755
+  forger mkfs ./rootfs rootfs.ext4 --overlay ./extra
   forger mkfs --dry-run --output json rootfs.tar
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal (forger --help says more)."
@@ -44,6 +53,69 @@ pub(crate) struct Args {
     run: RunArgs,
 }
 
+/// Makes the filesystem and prints what it is.
+pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
+    let mut console = Console::start(global)?;
+    let made = make(args, &mut console);
+    let made = console.conclude(made)?;
+    let path = made.path.as_deref();
+    let text = match global.output {
+        Format::Text => summary::text(path, &made.summary),
+        Format::Json => print::json_line(&summary::json(path, &made.summary)),
+    };
+    print::result(made.stream, &text)
+}
+
+/// A filesystem that was made, or would be.
+struct Made {
+    path: Option<String>,
+    summary: ext4::Summary,
+    stream: Stream,
+}
+
+fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
+    let ends = args.ends()?;
+    let environment = Environment::real();
+    let mut notes = Vec::new();
+    let options = args.image.options(&environment, &mut notes)?;
+    notes.iter().for_each(|note| console.say(note));
+    let output = ends
+        .out
+        .as_deref()
+        .map(|out| Output::check(out, args.run))
+        .transpose()?;
+    let mut inputs = Inputs::open(
+        &ends.source,
+        &args.source,
+        options.ignore,
+        &environment,
+        console,
+    )?;
+    let source = input::shown(&ends.source);
+    let Some(output) = output else {
+        let summary = ext4::dry_run(&mut inputs.layers(), &options, console).map_err(|error| {
+            remedy::ext4(format!("cannot make a filesystem from {source}"), error)
+        })?;
+        return Ok(Made {
+            path: None,
+            summary,
+            stream: Stream::Stdout,
+        });
+    };
+    let what = || format!("cannot make {} from {source}", output.shown());
+    let mut sink = output.open_placed(console.signals())?;
+    let summary = ext4::write(&mut inputs.layers(), &options, &mut *sink, console)
+        .map_err(|error| remedy::ext4(what(), error))?;
+    console.finishing();
+    sink.finish(summary.size)
+        .map_err(|error| remedy::block(what(), error))?;
+    Ok(Made {
+        path: Some(output.path().to_owned()),
+        summary,
+        stream: output.result_stream(),
+    })
+}
+
 /// Where to read from and where to write to.
 #[derive(Debug, PartialEq, Eq)]
 struct Ends {
@@ -58,8 +130,10 @@ impl Args {
         let (source, out) = match (self.source.by_option(), &self.first, &self.second) {
             (Some(source), out, None) => (source, out),
             (Some(_), _, Some(_)) => {
-                return Err(Failure::usage("the source is given twice, as SOURCE and by an option")
-                    .help("name it once, and lay the other over it with --overlay"));
+                return Err(Failure::usage(
+                    "the source is given twice, as SOURCE and by an option",
+                )
+                .help("name it once, and lay the other over it with --overlay"));
             }
             (None, Some(source), out) => (Named::any(source), out),
             (None, None, _) => return Err(Failure::usage("SOURCE is missing").help(SHAPE)),
