@@ -3,7 +3,6 @@
 mod completions;
 mod help;
 mod man;
-mod mkfs;
 
 use clap::Subcommand;
 
@@ -13,7 +12,6 @@ use crate::exit::Failure;
 /// The command tree.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Mkfs(mkfs::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -25,7 +23,6 @@ pub(crate) enum Command {
 /// What failed, why, and what helps.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Mkfs(args) => mkfs::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

@@ -1,0 +1,284 @@
+//! Making a bundle.
+
+use std::ops::Range;
+
+use forger_block::PlacedSink;
+use forger_fs::ext4;
+use forger_fs::observe::Observer;
+use ring::digest::{Context, SHA256};
+
+use super::error::Error;
+use super::file::BundleFile;
+use super::framed::{FramedSink, Framing};
+use super::manifest::{self, FORMAT_VERSION, Manifest};
+use super::member;
+
+/// Room for the tar header of `rootfs.ext4`, which carries its size: three blocks at most, and a
+/// filler.
+const PREFIX_ROOM: u64 = 2048;
+/// How much of the finished bundle is hashed at a time, in bytes.
+const HASH_PIECE: u64 = 1 << 20;
+
+/// How a bundle is made. Equal input and options give equal bytes, with any number of threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How the filesystem is made.
+    pub ext4: ext4::Options,
+    /// Name of the image: at most 128 of `a-z 0-9 . _ -`, the first a letter or digit.
+    pub name: String,
+    /// Distribution, of the same form.
+    pub distro: String,
+    /// Machine architecture, of the same form.
+    pub arch: String,
+    /// Name of the kernel that boots the image: one line.
+    pub kernel_ref: Option<String>,
+    /// What the image is for: at most 64 KiB.
+    pub description: Option<String>,
+    /// Level of compression, 1..=22. Levels from 13 on take windows of 16 MiB in place of 4 MiB, and
+    /// so more memory.
+    pub level: i32,
+    /// Number of threads that compress, at least 1.
+    pub threads: usize,
+}
+
+impl Options {
+    /// Makes options for a bundle of this name, distribution and architecture: level 3, one
+    /// compressing thread, the defaults of ext4.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        distro: impl Into<String>,
+        arch: impl Into<String>,
+    ) -> Self {
+        Self {
+            ext4: ext4::Options::default(),
+            name: name.into(),
+            distro: distro.into(),
+            arch: arch.into(),
+            kernel_ref: None,
+            description: None,
+            level: 3,
+            threads: 1,
+        }
+    }
+
+    /// Checks the fields of the manifest and the level; the filesystem's options are checked when
+    /// it is made.
+    ///
+    /// # Errors
+    /// [`Error::Field`], [`Error::Level`].
+    pub fn validate(&self) -> Result<(), Error> {
+        manifest::check_name("name", &self.name)?;
+        manifest::check_name("distro", &self.distro)?;
+        manifest::check_name("arch", &self.arch)?;
+        if let Some(kernel_ref) = &self.kernel_ref {
+            manifest::check_line("kernel_ref", kernel_ref)?;
+        }
+        if let Some(description) = &self.description {
+            manifest::check_text("description", description)?;
+        }
+        match self.level {
+            1..=22 => Ok(()),
+            level => Err(Error::Level { level }),
+        }
+    }
+}
+
+/// A bundle that was made.
+#[derive(Clone, Debug)]
+pub struct Made<S = ext4::Summary> {
+    /// Length of the bundle in bytes.
+    pub size: u64,
+    /// SHA-256 of the bundle.
+    pub sha256: [u8; 32],
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// What is known of the filesystem.
+    pub image: S,
+}
+
+impl<S> Made<S> {
+    /// Returns the bundle's name in a folder:
+    /// `NAME-ARCH-<the first 12 digits of its SHA-256>.tar.zst`.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let digits = manifest::hex(&self.sha256[..6]);
+        format!(
+            "{}-{}-{digits}.tar.zst",
+            self.manifest.name, self.manifest.arch
+        )
+    }
+
+    /// Returns the SHA-256 in lower-case hexadecimal.
+    #[must_use]
+    pub fn sha256_hex(&self) -> String {
+        manifest::hex(&self.sha256)
+    }
+}
+
+/// What a bundle needs to know of its image.
+#[derive(Clone, Debug)]
+pub(super) struct Image<S> {
+    pub(super) size: u64,
+    /// Seconds since 1970; what lies before counts as 0.
+    pub(super) time: i64,
+    pub(super) uuid: [u8; 16],
+    pub(super) label: Option<Vec<u8>>,
+    pub(super) summary: S,
+}
+
+/// What decides the frames, beside the image.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    pub(super) window: u64,
+    pub(super) late: Vec<Range<u64>>,
+    pub(super) late_room: u64,
+}
+
+/// Makes a bundle of all layers.
+///
+/// The sources are read once, forward, so a pipe will do. `out` is empty, and is written and read
+/// back at any offset; nobody may use it before this returns, and the caller publishes it then,
+/// perhaps under [`Made::file_name`].
+///
+/// # Errors
+/// Whatever is wrong with the sources, the options or the output.
+pub fn make(
+    layers: &mut [ext4::Layer<'_>],
+    options: &Options,
+    out: &dyn BundleFile,
+    observer: &mut dyn Observer,
+) -> Result<Made, Error> {
+    let shape = Shape {
+        window: window(options.level),
+        late: ext4::late_ranges(&options.ext4)?.collect(),
+        late_room: late_room(options.ext4.size),
+    };
+    assemble(options, shape, out, observer, |sink, observer| {
+        let summary = ext4::write(layers, &options.ext4, sink, observer)?;
+        Ok(Image {
+            size: summary.size,
+            time: summary.time.sec,
+            uuid: summary.uuid,
+            label: summary.label.clone(),
+            summary,
+        })
+    })
+}
+
+/// Returns the length of a window in bytes.
+///
+/// 4 MiB, seen as a whole, compress better at level 3 than one stream does that looks 2 MiB back;
+/// higher levels look back further, and whoever asks for them has the memory.
+fn window(level: i32) -> u64 {
+    if level < 13 { 4 << 20 } else { 16 << 20 }
+}
+
+/// Returns the room for a late segment in bytes: superblock, and a descriptor of 64 bytes for each
+/// group of 128 MiB, most of which compresses well.
+fn late_room(size: ext4::Size) -> u64 {
+    match size {
+        // Enough for some 200 GiB of content; a larger image moves what follows.
+        ext4::Size::Auto(_) => 32 << 10,
+        ext4::Size::Exact(size) => (size.div_ceil(128 << 20) * 24 + 4096).clamp(8 << 10, 1 << 20),
+    }
+}
+
+/// Makes a bundle of an image that `write` places into a sink.
+pub(super) fn assemble<S>(
+    options: &Options,
+    shape: Shape,
+    out: &dyn BundleFile,
+    observer: &mut dyn Observer,
+    write: impl FnOnce(&mut dyn PlacedSink, &mut dyn Observer) -> Result<Image<S>, Error>,
+) -> Result<Made<S>, Error> {
+    options.validate()?;
+    let mut sink = FramedSink::new(
+        out,
+        Framing {
+            level: options.level,
+            threads: options.threads,
+            window: shape.window,
+            late: shape.late,
+            late_room: shape.late_room,
+            prefix_room: PREFIX_ROOM,
+        },
+    )?;
+    let image = write(&mut sink, observer)?;
+    observer.phase("compress");
+    let blake3 = sink.settle(image.size)?;
+    let mtime = u64::try_from(image.time).unwrap_or(0);
+    let manifest = describe(options, &image, blake3);
+    sink.fill_prefix(&member::header(member::IMAGE, image.size, mtime))?;
+    let size = sink.append(&ending(&manifest.to_json()?, image.size, mtime))?;
+    drop(sink);
+    observer.phase("hash");
+    let sha256 = sha256(out, size, observer)?;
+    let image = image.summary;
+    Ok(Made {
+        size,
+        sha256,
+        manifest,
+        image,
+    })
+}
+
+fn describe<S>(options: &Options, image: &Image<S>, blake3: [u8; 32]) -> Manifest {
+    let label = image.label.as_deref().map(String::from_utf8_lossy);
+    Manifest {
+        name: options.name.clone(),
+        distro: options.distro.clone(),
+        arch: options.arch.clone(),
+        kernel_ref: options.kernel_ref.clone(),
+        description: options.description.clone(),
+        format_version: FORMAT_VERSION,
+        image_size: Some(image.size),
+        uuid: Some(manifest::uuid_text(&image.uuid)),
+        label: label.map(std::borrow::Cow::into_owned),
+        blake3: Some(manifest::hex(&blake3)),
+        forger_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        zstd_version: Some(zstd::zstd_safe::version_string().to_owned()),
+        level: Some(options.level),
+    }
+}
+
+/// Returns what follows the image in the tar stream.
+fn ending(manifest: &[u8], image_size: u64, mtime: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    // The image's last block, should its size be no multiple.
+    let over = image_size % member::BLOCK as u64;
+    if over > 0 {
+        out.resize(member::BLOCK - super::workers::index(over), 0);
+    }
+    out.extend_from_slice(&member::header(
+        member::MANIFEST,
+        manifest.len() as u64,
+        mtime,
+    ));
+    let start = out.len();
+    out.extend_from_slice(manifest);
+    out.resize(start + manifest.len().next_multiple_of(member::BLOCK), 0);
+    member::end(&mut out);
+    out
+}
+
+/// Reads the bundle back; its first bytes were known last.
+fn sha256(out: &dyn BundleFile, size: u64, observer: &mut dyn Observer) -> Result<[u8; 32], Error> {
+    let mut context = Context::new(&SHA256);
+    let mut buffer = vec![0; super::workers::index(size.min(HASH_PIECE))];
+    let mut offset = 0;
+    while offset < size {
+        if observer.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let len = super::workers::index((size - offset).min(HASH_PIECE));
+        let piece = &mut buffer[..len];
+        out.read_exact_at(piece, offset)
+            .map_err(|source| forger_block::Error::io("read", "the bundle", source))?;
+        context.update(piece);
+        offset += len as u64;
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    Ok(digest)
+}
