@@ -52,7 +52,7 @@ fn read(
 ) -> Result<Xattrs> {
     let mut xattrs = Xattrs::new();
     let names = match grown(scratch, &list) {
-        Ok(names) if names.is_empty() => return Ok(xattrs),
+        Ok([]) => return Ok(xattrs),
         Ok(names) => names.to_vec(),
         Err(Errno::OPNOTSUPP) => return Ok(xattrs),
         Err(errno) => return Err(errno),

@@ -315,12 +315,8 @@ fn file_that_changes_while_read_is_an_error_naming_it() {
     let path = write(&dir, "changing", &[7; 3 << 20]);
     let changes: [fn(&Path); 3] = [
         |path| {
-            fs::File::options()
-                .write(true)
-                .open(path)
-                .unwrap()
-                .set_len(9)
-                .unwrap()
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_len(9).unwrap();
         },
         |path| fs::write(path, vec![7; 4 << 20]).unwrap(),
         |path| {
@@ -365,7 +361,7 @@ fn unreadable_file_is_an_error_for_an_ordinary_user() {
     }
     let dir = folder();
     let path = write(&dir, "private", b"");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
     let error = take_with(dir.path(), ROOT).unwrap_err().to_string();
     assert!(error.ends_with("/private"), "{error}");
 }

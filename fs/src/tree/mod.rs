@@ -43,6 +43,11 @@
 //! body replaces the content of the node, for all its names, at the moment it is bound; where several
 //! pending links to one node have bodies, the last of them stays.
 pub mod acl;
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
+mod collect;
+mod content;
+mod dump;
 mod error;
 mod link;
 mod meta;
@@ -50,16 +55,21 @@ mod name;
 mod node;
 mod put;
 mod resolve;
+mod source;
 mod walk;
 
 use std::collections::BTreeMap;
 
+pub use collect::{CollectError, INLINE_LIMIT};
+pub use content::{Content, Span};
+pub use dump::Holes;
 pub use error::Error;
 pub use link::Linked;
 pub use meta::{Device, InodeFlags, Meta, Time, Xattrs};
 pub use name::{MAX_NAME, MAX_SYMLINK, shown};
 pub use node::{Directory, Kind, Node, NodeId};
 pub use put::{Policy, Put};
+pub use source::TreeSource;
 pub use walk::{Visit, Walk};
 
 use link::Pending;
@@ -194,5 +204,7 @@ impl<C> Tree<C> {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,6 @@
+mod pairs;
+mod playback;
+
 use super::*;
 
 /// A tree of contents that are only names, and every way to ask it.
