@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use forger_fs::tree::Time;
@@ -32,6 +33,11 @@ impl Environment {
 pub(crate) fn colours() -> bool {
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     std::io::stderr().is_terminal() && variable("NO_COLOR").is_none() && !dumb
+}
+
+/// Returns the folder for unnamed temporary files.
+pub(crate) fn scratch_folder() -> PathBuf {
+    variable("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
 }
 
 /// Returns an environment variable that is set and not empty.

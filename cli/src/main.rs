@@ -7,9 +7,13 @@ mod args;
 mod command;
 mod config;
 mod exit;
+mod input;
+mod output;
 mod print;
 mod progress;
+mod remedy;
 mod signals;
+mod summary;
 
 use std::process::ExitCode;
 

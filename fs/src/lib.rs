@@ -11,6 +11,7 @@
 //! in through options.
 #![forbid(unsafe_code)]
 
+pub mod decompress;
 pub mod ext4;
 pub mod folder;
 pub mod observe;

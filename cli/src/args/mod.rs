@@ -5,10 +5,14 @@
 pub(crate) mod image;
 pub(crate) mod inject;
 pub(crate) mod owner;
+pub(crate) mod run;
 pub(crate) mod size;
 pub(crate) mod source;
 pub(crate) mod time;
 pub(crate) mod uuid;
+
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 

@@ -43,11 +43,11 @@ pub(crate) struct SourceArgs {
     ///
     /// The pattern is matched against the whole name without a leading / or ./ and, where it has no
     /// slash, against each part of the name. * and ? stop at slashes, ** does not, [a-z] is a set.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(skip)]
     pub(crate) exclude: Vec<OsString>,
 
     /// Removes so many leading parts from the names in SOURCE; shorter names are left out [default: 0]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(skip)]
     pub(crate) strip_components: usize,
 
     /// Lays a tar or folder over SOURCE (repeatable, in order)
@@ -61,7 +61,7 @@ pub(crate) struct SourceArgs {
     ///
     /// MODE is octal [default: the file's]; UID:GID are numbers [default: 0:0]. A DEST that ends in
     /// a slash is the folder to put it in. \: is a colon inside a name.
-    #[arg(long, value_name = "SRC:DEST[:MODE[:UID:GID]]", value_parser = inject::Parser)]
+    #[arg(skip)]
     pub(crate) inject: Vec<Inject>,
 
     /// Keeps a symlink to a folder where SOURCE has a folder of that name later on
@@ -122,21 +122,5 @@ impl SourceArgs {
         named(&self.rootfs_tar, Expect::Tar)
             .or_else(|| named(&self.rootfs_dir, Expect::Folder))
             .or_else(|| named(&self.from, Expect::Any))
-    }
-
-    /// Returns the one source of an optional positional argument and the options that stand for it.
-    ///
-    /// # Errors
-    /// Wrong usage when both are given.
-    pub(crate) fn named(&self, positional: Option<&OsString>) -> Result<Option<Named>, Failure> {
-        match (positional, self.by_option()) {
-            (Some(path), Some(option)) => Err(Failure::usage(format!(
-                "two sources are given: {} and {}",
-                path.display(),
-                option.path.display()
-            ))
-            .help("name one, and lay the other over it with --overlay")),
-            (positional, option) => Ok(positional.map(Named::any).or(option)),
-        }
     }
 }

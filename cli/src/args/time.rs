@@ -29,6 +29,22 @@ pub(crate) fn source_date_epoch(text: &str) -> Option<Time> {
     text.parse().ok().map(Time::from_sec)
 }
 
+/// Writes a time as [`parse`] reads it: `@1700000000`, `@-1.25`.
+pub(crate) fn text(time: Time) -> String {
+    let (whole, nsec) = match time.nsec {
+        // Nanoseconds count forward from the whole second, also before 1970.
+        nsec if time.sec < 0 && nsec > 0 => (time.sec + 1, 1_000_000_000 - nsec),
+        nsec => (time.sec, nsec),
+    };
+    let sign = if time.sec < 0 && whole == 0 { "-" } else { "" };
+    match nsec {
+        0 => format!("@{whole}"),
+        nsec => format!("@{sign}{whole}.{nsec:09}")
+            .trim_end_matches('0')
+            .to_owned(),
+    }
+}
+
 /// Reads `-5`, `1700000000` or `1700000000.25`.
 fn epoch(text: &str) -> Option<Time> {
     let (whole, fraction) = text
@@ -152,6 +168,22 @@ mod tests {
         assert_eq!(parse("@-1"), at(-1, 0));
         assert_eq!(parse("@1.25"), at(1, 250_000_000));
         assert_eq!(parse("@-1.25"), at(-2, 750_000_000));
+    }
+
+    #[test]
+    fn written_times_are_read_back() {
+        for (sec, nsec, text) in [
+            (0, 0, "@0"),
+            (1_700_000_000, 250_000_000, "@1700000000.25"),
+            (-1, 500_000_000, "@-0.5"),
+            (-2, 750_000_000, "@-1.25"),
+            (-3, 0, "@-3"),
+            (10, 0, "@10"),
+            (i64::MIN, 1, "@-9223372036854775807.999999999"),
+        ] {
+            assert_eq!(super::text(Time { sec, nsec }), text);
+            assert_eq!(parse(text), at(sec, nsec), "{text}");
+        }
     }
 
     #[test]

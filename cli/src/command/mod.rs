@@ -3,6 +3,7 @@
 mod completions;
 mod help;
 mod man;
+mod mkfs;
 
 use clap::Subcommand;
 
@@ -12,6 +13,7 @@ use crate::exit::Failure;
 /// The command tree.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Mkfs(mkfs::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -23,6 +25,7 @@ pub(crate) enum Command {
 /// What failed, why, and what helps.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Mkfs(args) => mkfs::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

@@ -98,6 +98,11 @@ impl Console {
         result.map_err(|failure| self.signals.caught().map_or(failure, Failure::signal))
     }
 
+    /// Says that everything is written and the output is being published.
+    pub(crate) fn finishing(&mut self) {
+        self.phase("publish");
+    }
+
     fn tick(&mut self, cost: u64) {
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         if cost < self.patience {

@@ -26,10 +26,15 @@ pub mod conformance;
 
 mod adapter;
 mod error;
+mod file;
 mod forward;
 mod memory;
+mod output;
+mod pending;
+mod positioned;
 mod ranges;
 mod read;
+mod scratch;
 mod sink;
 mod sparse;
 mod stream;
@@ -40,9 +45,15 @@ pub use bytes::Bytes;
 
 pub use adapter::{Checked, Digest, Hashed, Tee, Watched};
 pub use error::{Error, Result};
+pub use file::FileReader;
 pub use forward::Forward;
 pub use memory::{MemoryOutput, MemorySink};
+pub use output::{
+    BlockDeviceSink, ForwardFile, ForwardStream, PlacedFile, Spooled, Target, check_target,
+};
+pub use pending::{PendingFile, Publish};
 pub use read::{BlockRead, Run};
+pub use scratch::ScratchFile;
 pub use sink::{BlockSink, PlacedSink};
 pub use sparse::{SparseImage, SparseImageBuilder};
 pub use stream::{PIECE, place, stream};

@@ -110,6 +110,18 @@ pub enum Error {
         /// What it stands for.
         reason: &'static str,
     },
+    /// A member says something that has no place in a file tree.
+    #[error("{entry} (header at byte {offset}): {what}{}", remedy(.ignore))]
+    Unrepresentable {
+        /// Where the header stands.
+        offset: u64,
+        /// The member's name, lossily decoded.
+        entry: String,
+        /// What it says.
+        what: String,
+        /// The kind that `--ignore` takes to leave it out, where there is one.
+        ignore: Option<&'static str>,
+    },
     /// Something that is held in memory is larger than its limit.
     #[error(
         "{entry} (header at byte {offset}): {what} of {size} bytes, more than the limit of {limit}"
@@ -132,4 +144,10 @@ pub enum Error {
         /// Where the extended header stands.
         offset: u64,
     },
+}
+
+fn remedy(ignore: &Option<&'static str>) -> String {
+    ignore.map_or_else(String::new, |kind| {
+        format!(" (--ignore {kind} leaves it out)")
+    })
 }

@@ -226,6 +226,13 @@ impl Header {
     }
 }
 
+/// Tells whether bytes start with a tar header whose checksum holds.
+#[must_use]
+pub fn is_header(bytes: &[u8]) -> bool {
+    let block = bytes.get(..BLOCK).and_then(Header::of);
+    block.is_some_and(|header| header.verify().is_ok())
+}
+
 /// Returns a field's bytes before the first NUL.
 fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()

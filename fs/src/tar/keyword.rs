@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::attribute::{base64, unescape, url_decode};
 use super::{number, sparse};
 use crate::tree::{Time, Xattrs};
 
@@ -25,13 +26,18 @@ pub(super) struct Keywords {
     pub(super) devmajor: Option<u32>,
     pub(super) devminor: Option<u32>,
     pub(super) project: Option<u32>,
+    /// Names of inode flags.
+    pub(super) fflags: Option<Vec<u8>>,
+    /// ACLs as text.
+    pub(super) acl_access: Option<Vec<u8>>,
+    pub(super) acl_default: Option<Vec<u8>>,
     pub(super) xattrs: Xattrs,
     pub(super) sparse: sparse::Records,
 }
 
 /// Records that say nothing this crate needs, each harmless to pass over: names of owners, the
 /// encodings of what is raw bytes here, numbers of the filesystem the archive was made on.
-const INFORMATIONAL: [&[u8]; 22] = [
+const INFORMATIONAL: [&[u8]; 21] = [
     b"GNU.dumpdir",
     b"GNU.volume.label",
     b"LIBARCHIVE.symlinktype",
@@ -52,7 +58,6 @@ const INFORMATIONAL: [&[u8]; 22] = [
     b"charset",
     b"comment",
     b"gname",
-    b"hdrcharset",
     b"uname",
 ];
 
@@ -69,6 +74,11 @@ impl Keywords {
             self.xattr(&unescape(name), value)?;
             return Ok(true);
         }
+        if let Some(name) = keyword.strip_prefix(b"LIBARCHIVE.xattr.") {
+            let name = url_decode(name).ok_or("its escapes are malformed")?;
+            self.xattr(&name, &base64(value).ok_or("its value is not base64")?)?;
+            return Ok(true);
+        }
         match keyword {
             b"path" => self.path = bytes(value),
             b"linkpath" => self.linkpath = bytes(value),
@@ -81,6 +91,22 @@ impl Keywords {
             b"LIBARCHIVE.creationtime" => self.crtime = time(value)?,
             b"SCHILY.devmajor" => self.devmajor = id(value)?,
             b"SCHILY.devminor" => self.devminor = id(value)?,
+            b"SCHILY.fflags" => self.fflags = bytes(value),
+            b"SCHILY.acl.access" => self.acl_access = bytes(value),
+            b"SCHILY.acl.default" => self.acl_default = bytes(value),
+            b"SCHILY.acl.ace" => return Err("NFSv4 ACLs are not read".to_owned()),
+            b"SUN.holesdata" => return Err("sparse files of Solaris tar are not read".to_owned()),
+            b"GNU.volume.filename" | b"GNU.volume.offset" | b"GNU.volume.size" => {
+                return Err(
+                    "the rest of a file from another volume; join the volumes first".to_owned(),
+                );
+            }
+            b"hdrcharset" => {
+                return Ok(matches!(
+                    value,
+                    b"" | b"BINARY" | b"ISO-IR 10646 2000 UTF-8"
+                ));
+            }
             b"FORGER.project" => self.project = id(value)?,
             b"RHT.security.selinux" => self.selinux(value)?,
             _ => return Ok(INFORMATIONAL.binary_search(&keyword).is_ok()),
@@ -113,22 +139,6 @@ impl Keywords {
         }
         self.xattr(b"security.selinux", &value)
     }
-}
-
-/// Undoes what GNU tar does to attribute names: `%3D` is `=`, `%25` is `%`.
-fn unescape(name: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((first, after)) = rest.split_first() {
-        let (byte, after) = match rest.get(..3) {
-            Some(b"%3D") => (b'=', rest.get(3..)),
-            Some(b"%25") => (b'%', rest.get(3..)),
-            _ => (*first, Some(after)),
-        };
-        plain.push(byte);
-        rest = after.unwrap_or_default();
-    }
-    plain
 }
 
 fn bytes(value: &[u8]) -> Option<Vec<u8>> {
@@ -219,11 +229,6 @@ mod tests {
     }
 
     #[test]
-    fn gnu_escapes_in_attribute_names_are_undone() {
-        assert_eq!(unescape(b"user.a%3Db%25c%2"), b"user.a=b%c%2");
-    }
-
-    #[test]
     fn empty_value_takes_a_record_back_but_makes_an_empty_attribute() {
         let mut globals = Globals::default();
         for (keyword, value) in [("uid", "7"), ("SCHILY.xattr.user.a", "x"), ("gid", "8")] {
@@ -262,6 +267,11 @@ mod tests {
             ("SCHILY.xattr.a\0b", "x"),
             ("RHT.security.selinux", "a\0b"),
             ("FORGER.project", "1.5"),
+            ("LIBARCHIVE.xattr.user.%zz", "Zg"),
+            ("LIBARCHIVE.xattr.user.a", "Z"),
+            ("SCHILY.acl.ace", "owner@:rwx:allow"),
+            ("SUN.holesdata", " 0 4096"),
+            ("GNU.volume.offset", "5"),
         ] {
             let result = Keywords::default().apply(keyword.as_bytes(), value.as_bytes());
             assert!(result.is_err(), "{keyword}={value}");

@@ -5,6 +5,7 @@
     clippy::as_conversions
 )]
 
+use super::attribute::{self, Attributes};
 use super::header::{Dialect, Header};
 use super::keyword::{Globals, Keywords};
 use super::pax::Records;
@@ -39,6 +40,8 @@ pub(super) struct Member {
     pub(super) body: Body,
     /// Keywords that nobody knows.
     pub(super) unknown: Vec<Vec<u8>>,
+    /// What was left out because the options allow it.
+    pub(super) ignored: Vec<String>,
 }
 
 /// What stands between a member's header and the next one.
@@ -81,7 +84,9 @@ pub(super) fn assemble(
     let unknown = member.apply(&pending.records)?;
     member.rename()?;
     let (kind, body) = member.kind(pending.link)?;
-    let meta = member.meta()?;
+    let attributes = member.attributes(&kind)?;
+    let ignored = attributes.ignored.clone();
+    let meta = member.meta(attributes)?;
     let entry = Entry {
         path: member.name,
         kind,
@@ -92,6 +97,7 @@ pub(super) fn assemble(
         entry,
         body,
         unknown,
+        ignored,
     })
 }
 
@@ -292,32 +298,42 @@ impl Assembly<'_> {
         }
     }
 
-    fn meta(&mut self) -> Result<Meta, Error> {
-        let header = self.header;
-        let mode = self.number::<u32>("mode", &header.mode)? & 0o7777;
+    fn attributes(&mut self, kind: &EntryKind) -> Result<Attributes, Error> {
+        let mode = self.number::<u32>("mode", &self.header.mode)? & 0o7777;
+        let mode = u16::try_from(mode).unwrap_or(0);
+        attribute::gather(&mut self.keywords, kind, mode, self.options).map_err(|refusal| {
+            Error::Unrepresentable {
+                offset: self.offset,
+                entry: lossy(&self.name),
+                what: refusal.what,
+                ignore: refusal.ignore,
+            }
+        })
+    }
+
+    fn meta(&self, attributes: Attributes) -> Result<Meta, Error> {
+        let (header, keywords) = (self.header, &self.keywords);
         let (atime, ctime) = self.header_times()?;
-        let keywords = &self.keywords;
         let uid = keywords
             .uid
             .map_or_else(|| self.number("uid", &header.uid), Ok)?;
         let gid = keywords
             .gid
             .map_or_else(|| self.number("gid", &header.gid), Ok)?;
-        let mtime = match keywords.mtime {
-            Some(mtime) => mtime,
-            None => self.time("mtime", &header.mtime)?,
-        };
+        let mtime = keywords
+            .mtime
+            .map_or_else(|| self.time("mtime", &header.mtime), Ok)?;
         Ok(Meta {
-            mode: u16::try_from(mode).unwrap_or(0),
+            mode: attributes.mode,
             uid,
             gid,
             mtime: Some(mtime),
             atime: keywords.atime.or(atime),
             ctime: keywords.ctime.or(ctime),
             crtime: keywords.crtime,
+            flags: attributes.flags,
             project: keywords.project.unwrap_or(0),
-            xattrs: std::mem::take(&mut self.keywords.xattrs),
-            ..Meta::default()
+            xattrs: attributes.xattrs,
         })
     }
 

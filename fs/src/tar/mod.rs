@@ -14,6 +14,7 @@
 //! | `number` | octal, base-256 and decimal numbers, times |
 //! | `pax` | the grammar of extended records |
 //! | `keyword` | what each PAX keyword means |
+//! | `attribute`, `flag` | how attributes, ACLs and inode flags are spelt |
 //! | `member` | header and keywords become an [`Entry`](crate::source::Entry) |
 //! | `sparse` | the maps of GNU sparse files |
 //! | `content` | where the reader stands in a body |
@@ -30,11 +31,15 @@
 //!   member wins over a global one. An empty value takes a record back.
 //! - A record in front of a member is for that member: never for a long-name header in between, and
 //!   its `size` is the size of that member's body only.
+//! - An access ACL decides the permission bits, as in the kernel; a minimal one is not kept.
+//! - Only one thing is decided by names alone: a regular file whose name ends with `/` is a directory.
 //! - A directory, symbolic link, device or FIFO has no body, whatever its `size` field says. A hard
 //!   link has one if a PAX record gives its size, or if its header does and what follows is neither
 //!   a header nor zeros.
+mod attribute;
 mod content;
 mod error;
+mod flag;
 mod header;
 mod keyword;
 mod member;
@@ -46,5 +51,6 @@ mod sparse;
 mod window;
 
 pub use error::Error;
+pub use header::is_header;
 pub use options::Options;
 pub use read::Reader;

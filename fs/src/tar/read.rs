@@ -365,11 +365,18 @@ impl<R: Read> Reader<R> {
             mut entry,
             body,
             unknown,
+            ignored,
         } = member;
         self.name.clear();
         self.name.extend_from_slice(&entry.path);
         for keyword in unknown {
             self.note_unknown(keyword, &entry.path);
+        }
+        for what in ignored {
+            self.notes.push(Note::Ignored {
+                entry: lossy(&entry.path),
+                what,
+            });
         }
         self.content = match (body, &mut entry.kind) {
             (Body::None, _) => Content::default(),

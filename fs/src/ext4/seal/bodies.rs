@@ -251,13 +251,13 @@ pub(crate) fn directory_bytes(
 /// Returns the type that a directory entry gives beside the inode number.
 fn file_type(kind: &Kind<FileMap>) -> u8 {
     match kind {
-        Kind::File(_) => 1,
-        Kind::Directory(_) => 2,
-        Kind::CharDevice(_) => 3,
-        Kind::BlockDevice(_) => 4,
-        Kind::Fifo => 5,
-        Kind::Socket => 6,
-        Kind::Symlink(_) => 7,
+        Kind::File(_) => dir::file_type::FILE,
+        Kind::Directory(_) => dir::file_type::DIRECTORY,
+        Kind::CharDevice(_) => dir::file_type::CHAR,
+        Kind::BlockDevice(_) => dir::file_type::BLOCK,
+        Kind::Fifo => dir::file_type::FIFO,
+        Kind::Socket => dir::file_type::SOCKET,
+        Kind::Symlink(_) => dir::file_type::SYMLINK,
     }
 }
 

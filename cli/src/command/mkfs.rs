@@ -1,0 +1,150 @@
+//! `forger mkfs SOURCE OUT`
+
+use std::ffi::OsString;
+
+use forger_fs::ext4;
+
+use crate::args::image::ImageArgs;
+use crate::args::run::RunArgs;
+use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
+use crate::args::{Format, Global};
+use crate::config::Environment;
+use crate::exit::Failure;
+use crate::input::{self, Inputs};
+use crate::output::Output;
+use crate::print::{self, Stream};
+use crate::progress::Console;
+use crate::{remedy, summary};
+
+/// Makes a filesystem from a tar or a folder
+#[derive(Debug, clap::Args)]
+#[command(
+    arg_required_else_help = true,
+    override_usage = "forger mkfs [OPTIONS] SOURCE OUT\n       \
+                      forger mkfs [OPTIONS] --rootfs-tar FILE|- OUT\n       \
+                      forger mkfs [OPTIONS] --dry-run SOURCE",
+    long_about = "Makes a filesystem from a tar or a folder.\n\n\
+                  Equal input and options give equal bytes, on any machine. The output appears whole or \
+                  not at all. A summary goes to standard output (to standard error when OUT is -).",
+    after_long_help = "\
+Examples:
+  forger mkfs rootfs.tar.zst rootfs.ext4
+  docker export box | forger mkfs - rootfs.ext4 --size 4G --label root
+  forger mkfs ./rootfs rootfs.ext4 --overlay ./extra
+  forger mkfs --dry-run --output json rootfs.tar
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal (forger --help says more)."
+)]
+pub(crate) struct Args {
+    #[arg(value_name = "SOURCE", help = SOURCE_HELP)]
+    first: Option<OsString>,
+
+    /// The image to make: a file, a block device (with --force), a FIFO, or - for standard output
+    #[arg(value_name = "OUT")]
+    second: Option<OsString>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    #[command(flatten)]
+    image: ImageArgs,
+
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Makes the filesystem and prints what it is.
+pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
+    let mut console = Console::start(global)?;
+    let made = make(args, &mut console);
+    let made = console.conclude(made)?;
+    let path = made.path.as_deref();
+    let text = match global.output {
+        Format::Text => summary::text(path, &made.summary),
+        Format::Json => print::json_line(&summary::json(path, &made.summary)),
+    };
+    print::result(made.stream, &text)
+}
+
+/// A filesystem that was made, or would be.
+struct Made {
+    path: Option<String>,
+    summary: ext4::Summary,
+    stream: Stream,
+}
+
+fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
+    let ends = args.ends()?;
+    let environment = Environment::real();
+    let mut notes = Vec::new();
+    let options = args.image.options(&environment, &mut notes)?;
+    notes.iter().for_each(|note| console.say(note));
+    let output = ends
+        .out
+        .as_deref()
+        .map(|out| Output::check(out, args.run))
+        .transpose()?;
+    let mut inputs = Inputs::open(
+        &ends.source,
+        &args.source,
+        options.ignore,
+        &environment,
+        console,
+    )?;
+    let source = input::shown(&ends.source);
+    let Some(output) = output else {
+        let summary = ext4::dry_run(&mut inputs.layers(), &options, console).map_err(|error| {
+            remedy::ext4(format!("cannot make a filesystem from {source}"), error)
+        })?;
+        return Ok(Made {
+            path: None,
+            summary,
+            stream: Stream::Stdout,
+        });
+    };
+    let what = || format!("cannot make {} from {source}", output.shown());
+    let mut sink = output.open_placed(console.signals())?;
+    let summary = ext4::write(&mut inputs.layers(), &options, &mut *sink, console)
+        .map_err(|error| remedy::ext4(what(), error))?;
+    console.finishing();
+    sink.finish(summary.size)
+        .map_err(|error| remedy::block(what(), error))?;
+    Ok(Made {
+        path: Some(output.path().to_owned()),
+        summary,
+        stream: output.result_stream(),
+    })
+}
+
+/// Where to read from and where to write to.
+#[derive(Debug, PartialEq, Eq)]
+struct Ends {
+    source: Named,
+    /// Nothing is written when `None`.
+    out: Option<OsString>,
+}
+
+impl Args {
+    /// Tells the source from the output: an option that names the source leaves one place, for the output.
+    fn ends(&self) -> Result<Ends, Failure> {
+        let (source, out) = match (self.source.by_option(), &self.first, &self.second) {
+            (Some(source), out, None) => (source, out),
+            (Some(_), _, Some(_)) => {
+                return Err(Failure::usage(
+                    "the source is given twice, as SOURCE and by an option",
+                )
+                .help("name it once, and lay the other over it with --overlay"));
+            }
+            (None, Some(source), out) => (Named::any(source), out),
+            (None, None, _) => return Err(Failure::usage("SOURCE is missing").help(SHAPE)),
+        };
+        let out = out.clone().filter(|_| !self.run.dry_run);
+        if out.is_none() && !self.run.dry_run {
+            return Err(Failure::usage("OUT is missing").help(SHAPE));
+        }
+        Ok(Ends { source, out })
+    }
+}
+
+/// What a correct line looks like.
+const SHAPE: &str = "forger mkfs SOURCE OUT, or forger mkfs --dry-run SOURCE";

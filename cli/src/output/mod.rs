@@ -1,0 +1,98 @@
+//! Opens what the command line names as output: a file, a device, a FIFO, standard output.
+
+mod outlet;
+
+use std::ffi::OsStr;
+
+use forger_block::{BlockSink, ForwardStream, PlacedSink, Publish, Spooled, Target, check_target};
+
+use crate::args::run::RunArgs;
+use crate::config;
+use crate::exit::Failure;
+use crate::print::Stream;
+use crate::remedy;
+use crate::signals::Signals;
+use outlet::Outlet;
+
+/// An output that may be written, not yet begun.
+#[derive(Debug)]
+pub(crate) struct Output {
+    target: Target,
+    publish: Publish,
+    shown: String,
+}
+
+impl Output {
+    /// Looks at what a path is as an output, before any work is done.
+    ///
+    /// # Errors
+    /// What is there already, or cannot be written.
+    pub(crate) fn check(path: &OsStr, run: RunArgs) -> Result<Self, Failure> {
+        let target = check_target(path, run.force)
+            .map_err(|error| remedy::block(format!("cannot write {}", path.display()), error))?;
+        let shown = match target {
+            Target::Stdout => "standard output".to_owned(),
+            _ => path.display().to_string(),
+        };
+        let publish = Publish {
+            force: run.force,
+            sync: !run.no_sync,
+        };
+        Ok(Self {
+            target,
+            publish,
+            shown,
+        })
+    }
+
+    /// The output as it was named: a path, or `-`.
+    pub(crate) fn path(&self) -> &str {
+        match self.target {
+            Target::Stdout => "-",
+            _ => &self.shown,
+        }
+    }
+
+    /// How the output is called in messages.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Where the result goes: standard output, unless that is the output itself.
+    pub(crate) fn result_stream(&self) -> Stream {
+        match self.target {
+            Target::Stdout => Stream::Stderr,
+            _ => Stream::Stdout,
+        }
+    }
+
+    /// Begins the output, for bytes in any order.
+    ///
+    /// # Errors
+    /// When it cannot be created or opened.
+    pub(crate) fn open_placed(&self, signals: &Signals) -> Result<Box<dyn PlacedSink>, Failure> {
+        let scratch = config::scratch_folder();
+        let opened = match self.outlet(signals)? {
+            Some(outlet) => {
+                Spooled::new(&scratch, outlet).map(|sink| Box::new(sink) as Box<dyn PlacedSink>)
+            }
+            None => self.target.open_placed(self.publish, &scratch),
+        };
+        opened.map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))
+    }
+
+    /// Opens what can only be written forward, such that a signal ends every wait for its reader.
+    fn outlet(&self, signals: &Signals) -> Result<Option<Box<dyn BlockSink>>, Failure> {
+        let outlet = match &self.target {
+            Target::Stdout => Outlet::stdout(signals.clone()),
+            Target::Fifo(path) => Outlet::fifo(path, signals.clone()),
+            _ => return Ok(None),
+        };
+        let outlet =
+            outlet.map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))?;
+        Ok(Some(Box::new(ForwardStream::new(
+            outlet,
+            self.shown.clone(),
+        ))))
+    }
+}

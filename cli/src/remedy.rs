@@ -1,0 +1,105 @@
+//! What helps against the libraries' errors, in terms of this command line.
+
+use forger_block::Error as Block;
+use forger_fs::ext4::Error as Ext4;
+use forger_fs::source::Error as Source;
+use forger_fs::tar::Error as Tar;
+
+use crate::args::size::human;
+use crate::exit::Failure;
+use crate::input::InSource;
+
+/// Explains why an image could not be made.
+pub(crate) fn ext4(what: String, error: Ext4) -> Failure {
+    match error {
+        Ext4::Option { option, reason } => Failure::usage(format!("--{option}: {reason}")),
+        Ext4::Block(error) => block(what, error),
+        error => {
+            let help = ext4_help(&error);
+            Failure::failed(what).because(error).help_if(help)
+        }
+    }
+}
+
+/// Explains why an output could not be written, or an input not be read.
+pub(crate) fn block(what: String, error: Block) -> Failure {
+    match error {
+        Block::Io { source, object, .. }
+            if object == "standard output" && source.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            Failure::broken_pipe()
+        }
+        error => {
+            let help = block_help(&error);
+            Failure::failed(what).because(error).help_if(help)
+        }
+    }
+}
+
+fn ext4_help(error: &Ext4) -> Option<String> {
+    match error {
+        Ext4::Source(error) => source_help(error),
+        Ext4::Unrepresentable { ignore, .. } => ignore
+            .map(|kind| format!("--ignore {kind} leaves out, with a note, what ext4 cannot hold")),
+        Ext4::TooSmall { needed, .. } => {
+            let mebibytes = needed.div_ceil(1 << 20);
+            Some(format!(
+                "--size {mebibytes}M is enough for it; --size auto adds free space as well"
+            ))
+        }
+        Ext4::TooLarge { needed, .. } => {
+            let gibibytes = needed.div_ceil(1 << 30);
+            Some(format!(
+                "--max-size {gibibytes}G makes the reserve large enough"
+            ))
+        }
+        Ext4::Memory { limit, .. } => Some(format!(
+            "--memory-limit raises the limit of {}",
+            human(*limit)
+        )),
+        Ext4::Block(error) => block_help(error),
+        _ => None,
+    }
+}
+
+fn source_help(error: &Source) -> Option<String> {
+    match error {
+        Source::Tar(error) => tar_help(error),
+        Source::Other(error) => source_help(&error.downcast_ref::<InSource>()?.source),
+        _ => None,
+    }
+}
+
+fn tar_help(error: &Tar) -> Option<String> {
+    let help = match error {
+        Tar::Empty => "nothing arrived: did the program that writes the archive fail?",
+        Tar::MissingEnd { .. } => {
+            "if the archive is complete all the same, --allow-missing-eof takes it as it is"
+        }
+        Tar::DataAfterEnd { .. } => {
+            "if several archives follow each other here, --concatenated reads them all"
+        }
+        Tar::Truncated { .. } => "the archive was cut short: fetch or make it again",
+        _ => return None,
+    };
+    Some(help.to_owned())
+}
+
+fn block_help(error: &Block) -> Option<String> {
+    let help = match error {
+        Block::Exists { .. } => "--force replaces it",
+        Block::Device { .. } => "--force overwrites the device; what is on it is lost",
+        Block::NotAnOutput {
+            kind: "a terminal", ..
+        } => "redirect it into a file or pipe, or name a file",
+        Block::NotAnOutput {
+            kind: "a directory",
+            ..
+        } => "name a file in it",
+        Block::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            "make room, or write somewhere else; nothing is left of this attempt"
+        }
+        _ => return None,
+    };
+    Some(help.to_owned())
+}

@@ -1,0 +1,52 @@
+//! What a finished or planned filesystem is, for people and for programs.
+
+use forger_fs::ext4::{BLOCK_SIZE, Summary};
+use serde_json::{Value, json};
+
+use crate::args::size::human;
+use crate::args::{time, uuid};
+
+/// Returns the summary as aligned lines.
+pub(crate) fn text(path: Option<&str>, summary: &Summary) -> String {
+    let bytes = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
+    let free = free_bytes(summary);
+    let rows = [
+        ("path", path.map(str::to_owned)),
+        ("size", Some(bytes(summary.size))),
+        ("used", Some(bytes(summary.size.saturating_sub(free)))),
+        ("free", Some(bytes(free))),
+        (
+            "inodes",
+            Some(format!("{}, {} free", summary.inodes, summary.free_inodes)),
+        ),
+        ("uuid", Some(uuid::text(&summary.uuid))),
+    ];
+    rows.iter()
+        .filter_map(|(name, value)| Some(format!("{name:<8}{}\n", value.as_ref()?)))
+        .collect()
+}
+
+/// Returns the summary as a JSON object.
+pub(crate) fn json(path: Option<&str>, summary: &Summary) -> Value {
+    let free = free_bytes(summary);
+    json!({
+        "path": path,
+        "type": "ext4",
+        "size": summary.size,
+        "used": summary.size.saturating_sub(free),
+        "free": free,
+        "inodes": summary.inodes,
+        "free_inodes": summary.free_inodes,
+        "uuid": uuid::text(&summary.uuid),
+        "hash_seed": uuid::text(&summary.hash_seed),
+        "label": summary.label.as_ref().map(|label| String::from_utf8_lossy(label)),
+        "time": time::text(summary.time),
+        "entries": summary.entries,
+        "content_bytes": summary.content_bytes,
+        "journal_bytes": summary.journal_bytes,
+    })
+}
+
+fn free_bytes(summary: &Summary) -> u64 {
+    summary.free_blocks.saturating_mul(BLOCK_SIZE)
+}

@@ -1,0 +1,123 @@
+//! An open file and its name: exact reads and writes at offsets, holes and zeros.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::read::check_range;
+use crate::zeros::each_zeros;
+use crate::{Error, MAX_LEN, Result};
+
+/// An open file, with what to call it in messages.
+#[derive(Debug)]
+pub(crate) struct Positioned {
+    pub(crate) file: File,
+    pub(crate) name: String,
+}
+
+impl Positioned {
+    pub(crate) fn new(file: File, name: impl Into<String>) -> Self {
+        Self {
+            file,
+            name: name.into(),
+        }
+    }
+
+    /// Fills `buf` with the bytes at `offset`; an end before that is an error of the kind
+    /// `UnexpectedEof`.
+    pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(offset, buf.len() as u64, MAX_LEN)?;
+        self.file
+            .read_exact_at(buf, offset)
+            .map_err(|error| self.error("read", error))
+    }
+
+    pub(crate) fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        check_range(offset, data.len() as u64, MAX_LEN)?;
+        self.file
+            .write_all_at(data, offset)
+            .map_err(|error| self.error("write", error))
+    }
+
+    pub(crate) fn len(&self) -> Result<u64> {
+        match self.file.metadata() {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) => Err(self.error("inspect", error)),
+        }
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> Result<()> {
+        check_range(0, len, MAX_LEN)?;
+        self.file
+            .set_len(len)
+            .map_err(|error| self.error("resize", error))
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| self.error("flush", error))
+    }
+
+    /// Makes a range of a regular file a hole, or zeros where the filesystem has no holes; its
+    /// length stays.
+    pub(crate) fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        check_range(offset, len, MAX_LEN)?;
+        if len == 0 || self.allocate(FallocateFlags::PUNCH_HOLE, offset, len)? {
+            return Ok(());
+        }
+        let size = self.len()?;
+        let end = size.min(offset + len);
+        self.write_zeros(offset, end.saturating_sub(offset))
+    }
+
+    /// Makes a range of a block device zeros by the fastest way it has.
+    pub(crate) fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        /// What every device's sectors divide, in bytes.
+        const SECTOR: u64 = 4096;
+        /// So much at a time, so that no call takes for ever.
+        const STEP: u64 = 1 << 30;
+        check_range(offset, len, MAX_LEN)?;
+        let end = offset + len;
+        let first = offset.next_multiple_of(SECTOR).min(end);
+        let last = (end / SECTOR * SECTOR).max(first);
+        self.write_zeros(offset, first - offset)?;
+        let mut at = first;
+        while at < last {
+            let step = STEP.min(last - at);
+            let done = self.allocate(FallocateFlags::PUNCH_HOLE, at, step)?
+                || self.allocate(FallocateFlags::ZERO_RANGE, at, step)?;
+            if !done {
+                self.write_zeros(at, step)?;
+            }
+            at += step;
+        }
+        self.write_zeros(last, end - last)
+    }
+
+    fn write_zeros(&self, offset: u64, len: u64) -> Result<()> {
+        let mut at = offset;
+        each_zeros(len, |zeros| {
+            self.write_at(at, zeros)?;
+            at += zeros.len() as u64;
+            Ok(())
+        })
+    }
+
+    /// Calls fallocate; false where there is no such thing.
+    fn allocate(&self, how: FallocateFlags, offset: u64, len: u64) -> Result<bool> {
+        let how = how | FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fallocate(&self.file, how, offset, len)) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NODEV) => Ok(false),
+            Err(error) => Err(self.error("make a hole in", error.into())),
+        }
+    }
+
+    pub(crate) fn error(&self, operation: &'static str, error: io::Error) -> Error {
+        Error::io(operation, &self.name, error)
+    }
+}

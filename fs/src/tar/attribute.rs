@@ -1,0 +1,312 @@
+//! What rides on extended attributes: ACLs, inode flags, and how attributes are spelt.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+use super::keyword::Keywords;
+use super::{Options, flag};
+use crate::source::EntryKind;
+use crate::tree::acl::{self, Acl};
+use crate::tree::{InodeFlags, Xattrs};
+
+/// What a member's records say beside owner and times.
+#[derive(Debug)]
+pub(super) struct Attributes {
+    pub(super) mode: u16,
+    pub(super) flags: InodeFlags,
+    pub(super) xattrs: Xattrs,
+    /// What was left out, for notes.
+    pub(super) ignored: Vec<String>,
+}
+
+/// Why a member's attributes are refused, and what allows to leave them out.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) what: String,
+    pub(super) ignore: Option<&'static str>,
+}
+
+impl From<String> for Refusal {
+    fn from(what: String) -> Self {
+        Self { what, ignore: None }
+    }
+}
+
+/// Puts ACLs and inode flags in the form of the tree.
+///
+/// As in the kernel, an access ACL decides the nine permission bits, and one that says no more
+/// than they do is not kept.
+pub(super) fn gather(
+    keywords: &mut Keywords,
+    kind: &EntryKind,
+    mode: u16,
+    options: &Options,
+) -> Result<Attributes, Refusal> {
+    let xattrs = std::mem::take(&mut keywords.xattrs);
+    let mut all = Attributes {
+        mode,
+        flags: InodeFlags::default(),
+        xattrs,
+        ignored: Vec::new(),
+    };
+    for (name, text) in [
+        (acl::ACCESS, keywords.acl_access.take()),
+        (acl::DEFAULT, keywords.acl_default.take()),
+    ] {
+        if let Some(text) = text {
+            all.acl_text(name, &text, options)?;
+        }
+    }
+    all.settle_acls(kind)?;
+    if let Some(text) = keywords.fflags.take() {
+        let (flags, unknown) = flag::parse(&text);
+        let what = format!(
+            "inode flags that Linux does not have: {}",
+            unknown.join(",")
+        );
+        match (unknown.is_empty(), options.ignore_flags) {
+            (true, _) => {}
+            (false, true) => all.ignored.push(what),
+            (false, false) => {
+                return Err(Refusal {
+                    what,
+                    ignore: Some("flags"),
+                });
+            }
+        }
+        all.flags = flags;
+    }
+    Ok(all)
+}
+
+impl Attributes {
+    fn acl_text(&mut self, name: &[u8], text: &[u8], options: &Options) -> Result<(), Refusal> {
+        let parsed = Acl::parse(text).map_err(|error| format!("its ACL: {error}"))?;
+        if !parsed.unresolved.is_empty() {
+            let entries = parsed.unresolved.join(" ");
+            let what = format!("ACL entries without a numeric id: {entries}");
+            if !options.ignore_acl_names {
+                return Err(Refusal {
+                    what,
+                    ignore: Some("acls"),
+                });
+            }
+            self.ignored.push(what);
+        }
+        self.xattrs
+            .insert(name.into(), parsed.acl.to_attribute().into());
+        Ok(())
+    }
+
+    fn settle_acls(&mut self, kind: &EntryKind) -> Result<(), String> {
+        let parse =
+            |value: &[u8]| Acl::from_attribute(value).map_err(|error| format!("its ACL: {error}"));
+        let default = self
+            .xattrs
+            .get(acl::DEFAULT)
+            .map(|value| parse(value))
+            .transpose()?;
+        if default.is_some() && !matches!(kind, EntryKind::Directory) {
+            return Err("a default ACL on what is no directory".to_owned());
+        }
+        let access = self
+            .xattrs
+            .get(acl::ACCESS)
+            .map(|value| parse(value))
+            .transpose()?;
+        if let Some(access) = access {
+            if matches!(kind, EntryKind::Symlink(_)) {
+                return Err("an ACL on a symbolic link".to_owned());
+            }
+            self.mode = self.mode & !0o777 | access.mode();
+            if access.is_minimal() {
+                self.xattrs.remove(acl::ACCESS);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Undoes what GNU tar does to attribute names: `%3D` is `=`, `%25` is `%`.
+pub(super) fn unescape(name: &[u8]) -> Vec<u8> {
+    percent(name, |hex| matches!(hex, b"3D" | b"25")).unwrap_or_default()
+}
+
+/// Decodes a name as libarchive encodes it: any byte may be `%` and two hexadecimal digits.
+pub(super) fn url_decode(name: &[u8]) -> Option<Vec<u8>> {
+    percent(name, |_| true)
+}
+
+/// Decodes the escapes that are meant; `None` if one of them is malformed.
+fn percent(name: &[u8], meant: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        let hex = after.get(..2).unwrap_or(after);
+        if *first != b'%' || !meant(hex) {
+            plain.push(*first);
+            continue;
+        }
+        let digit = |at: usize| {
+            hex.get(at)
+                .and_then(|digit| char::from(*digit).to_digit(16))
+        };
+        let byte = digit(0)? << 4 | digit(1)?;
+        plain.push(u8::try_from(byte).ok()?);
+        rest = after.get(2..)?;
+    }
+    Some(plain)
+}
+
+/// Decodes base64 with or without padding; `None` if it is something else.
+pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.strip_suffix(b"=").unwrap_or(text);
+    let text = text.strip_suffix(b"=").unwrap_or(text);
+    let mut plain = Vec::new();
+    for group in text.chunks(4) {
+        let bits = group
+            .iter()
+            .try_fold(0u32, |bits, letter| Some(bits << 6 | sextet(*letter)?))?;
+        let [_, a, b, c] = match group.len() {
+            4 => bits,
+            3 => bits << 6,
+            2 => bits << 12,
+            _ => return None,
+        }
+        .to_be_bytes();
+        plain.extend([a, b, c].iter().take(group.len().saturating_sub(1)));
+    }
+    Some(plain)
+}
+
+fn sextet(letter: u8) -> Option<u32> {
+    let value = match letter {
+        b'A'..=b'Z' => letter.checked_sub(b'A')?,
+        b'a'..=b'z' => letter.checked_sub(b'a')?.checked_add(26)?,
+        b'0'..=b'9' => letter.checked_sub(b'0')?.checked_add(52)?,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    };
+    Some(u32::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gnu_escapes_in_attribute_names_are_undone() {
+        assert_eq!(unescape(b"user.a%3Db%25c%2"), b"user.a=b%c%2");
+        assert_eq!(unescape(b"user.%3d%41%"), b"user.%3d%41%");
+    }
+
+    #[test]
+    fn libarchive_escapes_in_attribute_names_are_undone() {
+        assert_eq!(
+            url_decode(b"user.a%3Db%C3%bc"),
+            Some(b"user.a=b\xc3\xbc".to_vec())
+        );
+        for name in [&b"user.%"[..], b"user.%4", b"user.%4x", b"user.%+1"] {
+            assert_eq!(url_decode(name), None);
+        }
+    }
+
+    #[test]
+    fn base64_is_decoded_with_and_without_padding() {
+        for (text, plain) in [
+            ("", &b""[..]),
+            ("Zg", b"f"),
+            ("Zg==", b"f"),
+            ("Zm8", b"fo"),
+            ("Zm8=", b"fo"),
+            ("Zm9v", b"foo"),
+            ("AAD/+w==", b"\0\0\xff\xfb"),
+        ] {
+            assert_eq!(base64(text.as_bytes()).as_deref(), Some(plain), "{text}");
+        }
+        for text in ["Z", "Zm9vZ", "Zm-v", "Zm 9", "Zg===", "Z=g="] {
+            assert_eq!(base64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    fn gathered(
+        records: &[(&str, &[u8])],
+        kind: &EntryKind,
+        options: &Options,
+    ) -> Result<Attributes, Refusal> {
+        let mut keywords = Keywords::default();
+        for (keyword, value) in records {
+            assert_eq!(
+                keywords.apply(keyword.as_bytes(), value),
+                Ok(true),
+                "{keyword}"
+            );
+        }
+        gather(&mut keywords, kind, 0o4600, options)
+    }
+
+    #[test]
+    fn access_acl_decides_the_permission_bits() {
+        let text = b"user::rwx,user:5:rw-,group::r--,mask::r-x,other::--x";
+        let records: [(&str, &[u8]); 1] = [("SCHILY.acl.access", text)];
+        let file = EntryKind::File { size: 0 };
+        let all = gathered(&records, &file, &Options::default()).unwrap();
+        assert_eq!(all.mode, 0o4751);
+        let value = all.xattrs.get(acl::ACCESS).unwrap();
+        assert_eq!(
+            Acl::from_attribute(value).unwrap().to_string().as_bytes(),
+            text
+        );
+        let minimal: [(&str, &[u8]); 1] =
+            [("SCHILY.acl.access", b"user::r--,group::r--,other::r--")];
+        let all = gathered(&minimal, &file, &Options::default()).unwrap();
+        assert_eq!((all.mode, all.xattrs.len()), (0o4444, 0));
+    }
+
+    #[test]
+    fn acls_and_flags_that_cannot_be_are_refused() {
+        let (file, directory) = (EntryKind::File { size: 0 }, EntryKind::Directory);
+        let link = EntryKind::Symlink(b"x".to_vec());
+        let minimal = b"user::r--,group::r--,other::r--";
+        for (keyword, value, kind, ignore) in [
+            ("SCHILY.acl.access", &b"user::r--"[..], &file, None),
+            (
+                "SCHILY.acl.access",
+                b"user::r--,user:joe:r--,group::r--,mask::r--,other::r--",
+                &file,
+                Some("acls"),
+            ),
+            ("SCHILY.acl.access", minimal, &link, None),
+            ("SCHILY.acl.default", minimal, &file, None),
+            ("SCHILY.xattr.system.posix_acl_access", b"junk", &file, None),
+            ("SCHILY.fflags", b"uchg", &directory, Some("flags")),
+        ] {
+            let refusal = gathered(&[(keyword, value)], kind, &Options::default()).unwrap_err();
+            assert_eq!(refusal.ignore, ignore, "{keyword}: {}", refusal.what);
+        }
+    }
+
+    #[test]
+    fn what_may_be_ignored_is_left_out_with_a_note() {
+        let options = Options {
+            ignore_acl_names: true,
+            ignore_flags: true,
+            ..Options::default()
+        };
+        let records: [(&str, &[u8]); 2] = [
+            (
+                "SCHILY.acl.default",
+                b"user::rwx,group:staff:r--,group::r--,mask::r--,other::r--",
+            ),
+            ("SCHILY.fflags", b"nodump,uchg"),
+        ];
+        let all = gathered(&records, &EntryKind::Directory, &options).unwrap();
+        assert_eq!(all.flags, InodeFlags(InodeFlags::NODUMP));
+        assert_eq!(all.ignored.len(), 2);
+        assert!(all.xattrs.contains_key(acl::DEFAULT));
+    }
+}
