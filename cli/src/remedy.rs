@@ -39,8 +39,7 @@ pub(crate) fn block(what: String, error: Block) -> Failure {
 fn ext4_help(error: &Ext4) -> Option<String> {
     match error {
         Ext4::Source(error) => source_help(error),
-        Ext4::Unrepresentable { ignore, .. } => ignore
-            .map(|kind| format!("--ignore {kind} leaves out, with a note, what ext4 cannot hold")),
+        Ext4::Unrepresentable { ignore, .. } => ignore.map(ignore_help),
         Ext4::TooSmall { needed, .. } => {
             let mebibytes = needed.div_ceil(1 << 20);
             Some(format!(
@@ -62,6 +61,10 @@ fn ext4_help(error: &Ext4) -> Option<String> {
     }
 }
 
+fn ignore_help(kind: &str) -> String {
+    format!("--ignore {kind} leaves such things out, with a note for each")
+}
+
 fn source_help(error: &Source) -> Option<String> {
     match error {
         Source::Tar(error) => tar_help(error),
@@ -72,6 +75,7 @@ fn source_help(error: &Source) -> Option<String> {
 
 fn tar_help(error: &Tar) -> Option<String> {
     let help = match error {
+        Tar::Unrepresentable { ignore, .. } => return ignore.map(ignore_help),
         Tar::Empty => "nothing arrived: did the program that writes the archive fail?",
         Tar::MissingEnd { .. } => {
             "if the archive is complete all the same, --allow-missing-eof takes it as it is"

@@ -94,7 +94,7 @@ pub(crate) struct SizeArgs {
     pub(crate) inodes: Option<u64>,
 
     /// Bytes of image per inode, a SIZE between 1K and 64M [default: 16K]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", value_parser = size::per_inode)]
     pub(crate) bytes_per_inode: Option<u64>,
 
     /// Share of the blocks that only root may fill, 0 to 50 percent [default: 0]
@@ -102,7 +102,7 @@ pub(crate) struct SizeArgs {
     pub(crate) reserved: Option<u16>,
 
     /// Size of the journal, a SIZE of 4M at least [default: by mke2fs's table: 4M to 1G, none below 8M]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with = "no_journal")]
+    #[arg(long, value_name = "SIZE", value_parser = size::journal, conflicts_with = "no_journal")]
     pub(crate) journal_size: Option<u64>,
 
     /// Makes no journal

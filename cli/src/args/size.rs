@@ -1,6 +1,8 @@
 //! Sizes and shares: `4G`, `1.5GiB`, `10GB`, `20%`.
 
-use forger_fs::ext4::Free;
+use std::ops::RangeInclusive;
+
+use forger_fs::ext4::{BLOCK_SIZE, Free};
 
 /// What a size looks like, for messages.
 const FORMS: &str = "expected a number of bytes, or a number with K, M, G, T or KiB, MiB, GiB, TiB (powers of 1024) \
@@ -50,6 +52,28 @@ pub(crate) fn free(text: &str) -> Result<Free, String> {
     match text.strip_suffix('%') {
         Some(percent) => share(percent, 95).map(Free::Share),
         None => parse(text).map(Free::Bytes),
+    }
+}
+
+/// Reads `--bytes-per-inode`: a size between 1 KiB and 64 MiB.
+pub(crate) fn per_inode(text: &str) -> Result<u64, String> {
+    within(text, 1 << 10..=64 << 20, "1K and 64M")
+}
+
+/// Reads `--journal-size`: a size between 4 MiB and 40 GiB of whole blocks.
+pub(crate) fn journal(text: &str) -> Result<u64, String> {
+    let bytes = within(text, 4 << 20..=40 << 30, "4M and 40G")?;
+    if !bytes.is_multiple_of(BLOCK_SIZE) {
+        return Err(format!("{bytes} bytes is no multiple of {BLOCK_SIZE}"));
+    }
+    Ok(bytes)
+}
+
+fn within(text: &str, range: RangeInclusive<u64>, shown: &str) -> Result<u64, String> {
+    let bytes = parse(text)?;
+    match range.contains(&bytes) {
+        true => Ok(bytes),
+        false => Err(format!("{bytes} bytes is not between {shown}")),
     }
 }
 
@@ -213,6 +237,17 @@ mod tests {
         assert_eq!(reserved("2.5%"), Ok(250));
         assert!(reserved("51").is_err());
         assert!(reserved("five").is_err());
+    }
+
+    #[test]
+    fn journals_and_inode_ratios_have_their_ranges() {
+        assert_eq!(journal("64M"), Ok(64 << 20));
+        assert_eq!(per_inode("16K"), Ok(16 << 10));
+        for text in ["1M", "41G", "4195304"] {
+            assert!(journal(text).is_err(), "{text}");
+        }
+        assert!(per_inode("1023").is_err());
+        assert!(per_inode("65M").is_err());
     }
 
     #[test]

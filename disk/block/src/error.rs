@@ -38,7 +38,7 @@ pub enum Error {
         len: u64,
     },
     /// The output exists and may not be replaced.
-    #[error("{path} exists; --force replaces it")]
+    #[error("{path} exists")]
     Exists {
         /// The path as it was given.
         path: String,
@@ -66,7 +66,7 @@ pub enum Error {
         kind: &'static str,
     },
     /// The output is a block device, which is overwritten in place and so needs to be meant.
-    #[error("{path} is a block device; --force overwrites it")]
+    #[error("{path} is a block device")]
     Device {
         /// The path as it was given.
         path: String,

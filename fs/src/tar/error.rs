@@ -36,18 +36,13 @@ pub enum Error {
         missing: u64,
     },
     /// The archive ends between two members, but without its end marker.
-    #[error(
-        "the archive ends at byte {offset} without its end marker, so members may be missing \
-         (--allow-missing-eof takes it as it is)"
-    )]
+    #[error("the archive ends at byte {offset} without its end marker, so members may be missing")]
     MissingEnd {
         /// Where the input ends.
         offset: u64,
     },
     /// Something follows the end marker.
-    #[error(
-        "after the archive's end marker there is more at byte {offset} (--concatenated reads on)"
-    )]
+    #[error("after the archive's end marker there is more at byte {offset}")]
     DataAfterEnd {
         /// The first byte that is not zero.
         offset: u64,
@@ -111,7 +106,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A member says something that has no place in a file tree.
-    #[error("{entry} (header at byte {offset}): {what}{}", remedy(.ignore))]
+    #[error("{entry} (header at byte {offset}): {what}")]
     Unrepresentable {
         /// Where the header stands.
         offset: u64,
@@ -144,10 +139,4 @@ pub enum Error {
         /// Where the extended header stands.
         offset: u64,
     },
-}
-
-fn remedy(ignore: &Option<&'static str>) -> String {
-    ignore.map_or_else(String::new, |kind| {
-        format!(" (--ignore {kind} leaves it out)")
-    })
 }

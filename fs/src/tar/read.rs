@@ -190,6 +190,12 @@ impl<R: Read> Reader<R> {
                     .window
                     .offset()
                     .saturating_add(u64::try_from(count).unwrap_or(0));
+                if !self.options.concatenated && offset == UNIT {
+                    let reason = format!(
+                        "it begins with zeros, as an empty archive does, but goes on at byte {found}"
+                    );
+                    return Err(Error::NotTar { reason });
+                }
                 if !self.options.concatenated {
                     return Err(Error::DataAfterEnd { offset: found });
                 }
