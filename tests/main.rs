@@ -1,2 +1,11 @@
 //! Integration tests: forger judged by independent tools.
+//!
+//! Each module is a topic. A test whose tools or rights are missing reports itself as skipped; with
+//! `REQUIRE_TOOLS=1` it fails instead.
+
+mod alone;
+mod maintenance;
+mod mkfs;
+mod options;
+mod same_bytes;
 mod sample;

@@ -10,7 +10,9 @@ pub mod gnutar;
 pub mod judge;
 pub mod mount;
 pub mod process;
+pub mod rootfs;
 pub mod sample;
+pub mod scratch;
 pub mod tools;
 pub mod walk;
 
