@@ -4,8 +4,12 @@
 //! `REQUIRE_TOOLS=1` it fails instead.
 
 mod alone;
+mod interrupted;
 mod maintenance;
 mod mkfs;
 mod options;
+mod refused;
 mod same_bytes;
 mod sample;
+mod secrets;
+mod semantics;
