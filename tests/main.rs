@@ -4,6 +4,8 @@
 //! `REQUIRE_TOOLS=1` it fails instead.
 
 mod alone;
+mod bundle;
+mod folder;
 mod interrupted;
 mod maintenance;
 mod mkfs;
@@ -13,3 +15,4 @@ mod same_bytes;
 mod sample;
 mod secrets;
 mod semantics;
+mod tidy;
