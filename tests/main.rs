@@ -10,6 +10,7 @@ mod interrupted;
 mod maintenance;
 mod mkfs;
 mod options;
+mod property;
 mod refused;
 mod same_bytes;
 mod sample;

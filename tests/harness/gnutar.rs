@@ -24,6 +24,25 @@ impl Extracted {
     /// When anything of that fails.
     #[must_use]
     pub fn of(tar: &Path, bytes: u64, files: u64) -> Self {
+        Self::with(tar, bytes, files, &[])
+    }
+
+    /// Extracts an archive in which files may replace whole folders, and symlinks point anywhere.
+    ///
+    /// # Panics
+    /// As [`of`](Self::of).
+    #[must_use]
+    pub fn replacing(tar: &Path, bytes: u64, files: u64) -> Self {
+        // Without --absolute-names GNU tar makes symlinks that lead out of the folder at the end.
+        Self::with(
+            tar,
+            bytes,
+            files,
+            &["--recursive-unlink", "--absolute-names"],
+        )
+    }
+
+    fn with(tar: &Path, bytes: u64, files: u64, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mount = Mount::scratch(&dir.path().join("scratch.ext4"), bytes, files);
         Run::new("tar")
@@ -33,7 +52,9 @@ impl Extracted {
                 "--same-owner",
                 "--numeric-owner",
             ])
-            .args(["--xattrs", "--xattrs-include=*", "--acls", "--file"])
+            .args(["--xattrs", "--xattrs-include=*", "--acls"])
+            .args(args)
+            .arg("--file")
             .arg(tar)
             .arg("--directory")
             .arg(mount.path())

@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod forger;
+pub mod generated;
 pub mod gnutar;
 pub mod judge;
 pub mod mount;

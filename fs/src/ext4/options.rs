@@ -12,7 +12,7 @@ pub struct Options {
     /// Seed of the directory hashes; derived when `None`.
     pub hash_seed: Option<[u8; 16]>,
     /// The image's time: superblock times and the times of what has none; the newest mtime of the
-    /// tree when `None`, 0 for an empty tree.
+    /// tree before 2038-01-19T03:14:07Z when `None`, 0 where there is none.
     pub time: Option<Time>,
     /// Lowers every time after the image's time to it.
     pub clamp_mtime: bool,

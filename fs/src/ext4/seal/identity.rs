@@ -86,9 +86,11 @@ impl Identity {
     }
 }
 
-/// Finds the newest mtime.
+/// Finds the newest mtime that can be a time of making: e2fsck complains of a superblock that was
+/// written in the future, and the end of 31 bits or more is an odd file's time, not an image's.
 fn newest(tree: &Tree<FileMap>) -> Option<Time> {
-    tree.iter().filter_map(|(_, node)| node.meta.mtime).max()
+    let times = tree.iter().filter_map(|(_, node)| node.meta.mtime);
+    times.filter(|time| time.sec < i64::from(i32::MAX)).max()
 }
 
 /// Marks 16 bytes as a UUID of version 8 (RFC 9562: made by the application's own rule).

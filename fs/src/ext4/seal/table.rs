@@ -74,7 +74,12 @@ fn node_inode(sealed: &Sealed, id: NodeId) -> (RawInode, Vec<u8>) {
     let node = sealed.tree.node(id);
     let meta = &node.meta;
     let mut raw = RawInode::new();
-    raw.i_mode = (file_type(&node.kind) | meta.mode & 0o7777).into();
+    // No system lets a symlink's permissions differ, whatever an archive says of them.
+    let permissions = match &node.kind {
+        Kind::Symlink(_) => 0o777,
+        _ => meta.mode & 0o7777,
+    };
+    raw.i_mode = (file_type(&node.kind) | permissions).into();
     raw.set_owner(meta.uid, meta.gid);
     raw.i_projid = meta.project.into();
     raw.i_flags = meta.flags.0.into();
