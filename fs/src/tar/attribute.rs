@@ -44,18 +44,21 @@ pub(super) fn gather(
     mode: u16,
     options: &Options,
 ) -> Result<Attributes, Refusal> {
-    let xattrs = std::mem::take(&mut keywords.xattrs);
+    let mut xattrs = std::mem::take(&mut keywords.inherited);
+    xattrs.append(&mut keywords.xattrs);
     let mut all = Attributes {
         mode,
         flags: InodeFlags::default(),
         xattrs,
         ignored: Vec::new(),
     };
+    all.settle_names(keywords);
     for (name, text) in [
         (acl::ACCESS, keywords.acl_access.take()),
         (acl::DEFAULT, keywords.acl_default.take()),
     ] {
-        if let Some(text) = text {
+        // The attribute itself has numeric ids, always.
+        if let Some(text) = text.filter(|_| !all.xattrs.contains_key(name)) {
             all.acl_text(name, &text, options)?;
         }
     }
@@ -82,6 +85,22 @@ pub(super) fn gather(
 }
 
 impl Attributes {
+    /// Settles which of two spellings of one attribute counts.
+    fn settle_names(&mut self, keywords: &mut Keywords) {
+        for (other, own) in keywords.twice.drain(..) {
+            if self.xattrs.get(&other[..]) == self.xattrs.get(&own[..]) {
+                self.xattrs.remove(&other[..]);
+            }
+        }
+        if let Some(mut context) = keywords.selinux.take() {
+            // The kernel has it with its NUL; where the attribute itself is there, it counts.
+            context.push(0);
+            self.xattrs
+                .entry((*b"security.selinux").into())
+                .or_insert(context.into());
+        }
+    }
+
     fn acl_text(&mut self, name: &[u8], text: &[u8], options: &Options) -> Result<(), Refusal> {
         let parsed = Acl::parse(text).map_err(|error| format!("its ACL: {error}"))?;
         if !parsed.unresolved.is_empty() {
@@ -265,6 +284,36 @@ mod tests {
             [("SCHILY.acl.access", b"user::r--,group::r--,other::r--")];
         let all = gathered(&minimal, &file, &Options::default()).unwrap();
         assert_eq!((all.mode, all.xattrs.len()), (0o4444, 0));
+    }
+
+    #[test]
+    fn attribute_counts_before_other_spellings_of_it() {
+        let acl = Acl::parse(b"user::r--,user:5:rw-,group::r--,mask::r--,other::---")
+            .unwrap()
+            .acl;
+        let value = acl.to_attribute();
+        let records: [(&str, &[u8]); 6] = [
+            ("SCHILY.xattr.security.selinux", b"plain"),
+            ("RHT.security.selinux", b"other"),
+            ("SCHILY.xattr.system.posix_acl_access", &value),
+            (
+                "SCHILY.acl.access",
+                b"user::r--,user:joe:rw-,group::r--,mask::r--,other::---",
+            ),
+            ("LIBARCHIVE.xattr.user.%C3%BC", b"Zg"),
+            ("SCHILY.xattr.user.%C3%BC", b"f"),
+        ];
+        let all = gathered(&records, &EntryKind::Directory, &Options::default()).unwrap();
+        let expected: [(&[u8], &[u8]); 3] = [
+            (b"security.selinux", b"plain"),
+            (acl::ACCESS, &value),
+            ("user.\u{fc}".as_bytes(), b"f"),
+        ];
+        let xattrs = all
+            .xattrs
+            .iter()
+            .map(|(name, value)| (&name[..], &value[..]));
+        assert_eq!(xattrs.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -32,6 +32,13 @@ pub(super) struct Keywords {
     pub(super) acl_access: Option<Vec<u8>>,
     pub(super) acl_default: Option<Vec<u8>>,
     pub(super) xattrs: Xattrs,
+    /// Attributes of global records, as far as nothing takes them back.
+    pub(super) inherited: Xattrs,
+    /// The SELinux context as text, without a NUL at its end.
+    pub(super) selinux: Option<Vec<u8>>,
+    /// Attributes that libarchive writes twice: once with escapes that GNU tar would not undo, so
+    /// that it comes in under the first name, and once under the second, its own.
+    pub(super) twice: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) sparse: sparse::Records,
 }
 
@@ -75,8 +82,14 @@ impl Keywords {
             return Ok(true);
         }
         if let Some(name) = keyword.strip_prefix(b"LIBARCHIVE.xattr.") {
-            let name = url_decode(name).ok_or("its escapes are malformed")?;
-            self.xattr(&name, &base64(value).ok_or("its value is not base64")?)?;
+            let (own, other) = (
+                url_decode(name).ok_or("its escapes are malformed")?,
+                unescape(name),
+            );
+            self.xattr(&own, &base64(value).ok_or("its value is not base64")?)?;
+            if own != other {
+                self.twice.push((other, own));
+            }
             return Ok(true);
         }
         match keyword {
@@ -108,7 +121,7 @@ impl Keywords {
                 ));
             }
             b"FORGER.project" => self.project = id(value)?,
-            b"RHT.security.selinux" => self.selinux(value)?,
+            b"RHT.security.selinux" => self.selinux = context(value)?,
             _ => return Ok(INFORMATIONAL.binary_search(&keyword).is_ok()),
         }
         Ok(true)
@@ -120,24 +133,19 @@ impl Keywords {
         if name.is_empty() || name.contains(&0) {
             return Err("it names no attribute".to_owned());
         }
-        if !value.is_empty() || self.xattrs.remove(name).is_none() {
+        if self.inherited.remove(name).is_none() || !value.is_empty() {
             self.xattrs.insert(name.into(), value.into());
         }
         Ok(())
     }
+}
 
-    /// Sets the SELinux context as the kernel holds it, with a NUL at the end.
-    fn selinux(&mut self, value: &[u8]) -> Result<(), String> {
-        let text = value.strip_suffix(b"\0").unwrap_or(value);
-        let value = if text.is_empty() {
-            Vec::new()
-        } else {
-            [text, b"\0"].concat()
-        };
-        if text.contains(&0) {
-            return Err("it contains a NUL".to_owned());
-        }
-        self.xattr(b"security.selinux", &value)
+/// Reads a SELinux context.
+fn context(value: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let text = value.strip_suffix(b"\0").unwrap_or(value);
+    match text.contains(&0) {
+        true => Err("it contains a NUL".to_owned()),
+        false => Ok(bytes(text)),
     }
 }
 
@@ -201,6 +209,7 @@ impl Globals {
             // Every record was accepted when it came in.
             let _ = keywords.apply(keyword, value);
         }
+        keywords.inherited = std::mem::take(&mut keywords.xattrs);
         keywords
     }
 
@@ -243,7 +252,8 @@ mod tests {
         keywords.apply(b"uid", b"").unwrap();
         keywords.apply(b"SCHILY.xattr.user.a", b"").unwrap();
         keywords.apply(b"SCHILY.xattr.user.b", b"").unwrap();
-        assert_eq!(keywords.uid, None);
+        keywords.apply(b"SCHILY.xattr.user.b", b"").unwrap();
+        assert_eq!((keywords.uid, keywords.inherited.len()), (None, 0));
         assert_eq!(
             keywords
                 .xattrs

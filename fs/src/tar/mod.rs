@@ -48,6 +48,8 @@ mod options;
 mod pax;
 mod read;
 mod sparse;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use error::Error;
