@@ -35,6 +35,11 @@ pub(crate) fn colours() -> bool {
     std::io::stderr().is_terminal() && variable("NO_COLOR").is_none() && !dumb
 }
 
+/// Returns how many processors this process may use.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Returns the folder for unnamed temporary files.
 pub(crate) fn scratch_folder() -> PathBuf {
     variable("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)

@@ -74,10 +74,7 @@ impl Failure {
             15 => "SIGTERM",
             _ => "a signal",
         };
-        Self::new(
-            Status::Signal(number),
-            format!("stopped by {name}; nothing is left behind"),
-        )
+        Self::new(Status::Signal(number), format!("stopped by {name}"))
     }
 
     /// Adds why it failed.

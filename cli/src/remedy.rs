@@ -1,5 +1,6 @@
 //! What helps against the libraries' errors, in terms of this command line.
 
+use forger::bundle::Error as Bundle;
 use forger_block::Error as Block;
 use forger_fs::ext4::Error as Ext4;
 use forger_fs::source::Error as Source;
@@ -18,6 +19,23 @@ pub(crate) fn ext4(what: String, error: Ext4) -> Failure {
             let help = ext4_help(&error);
             Failure::failed(what).because(error).help_if(help)
         }
+    }
+}
+
+/// Explains why a bundle could not be made.
+pub(crate) fn bundle(what: String, error: Bundle) -> Failure {
+    match error {
+        Bundle::Image(error) => ext4(what, error),
+        Bundle::Block(error) => block(what, error),
+        Bundle::Field {
+            field,
+            value,
+            reason,
+        } => {
+            let option = field.replace('_', "-");
+            Failure::usage(format!("--{option}: {value:?} {reason}"))
+        }
+        error => Failure::failed(what).because(error),
     }
 }
 

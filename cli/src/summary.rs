@@ -3,11 +3,21 @@
 use forger_fs::ext4::{BLOCK_SIZE, Summary};
 use serde_json::{Value, json};
 
+use crate::args::Format;
 use crate::args::size::human;
 use crate::args::{time, uuid};
+use crate::print;
+
+/// Returns the summary in the format that was asked for.
+pub(crate) fn report(format: Format, path: Option<&str>, summary: &Summary) -> String {
+    match format {
+        Format::Text => text(path, summary),
+        Format::Json => print::json_line(&json(path, summary)),
+    }
+}
 
 /// Returns the summary as aligned lines.
-pub(crate) fn text(path: Option<&str>, summary: &Summary) -> String {
+fn text(path: Option<&str>, summary: &Summary) -> String {
     let bytes = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
     let free = free_bytes(summary);
     let rows = [

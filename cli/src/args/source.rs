@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::inject::{self, Inject};
+use super::inject::Inject;
 use super::owner::{self, Owner};
 use crate::exit::Failure;
 
@@ -122,5 +122,19 @@ impl SourceArgs {
         named(&self.rootfs_tar, Expect::Tar)
             .or_else(|| named(&self.rootfs_dir, Expect::Folder))
             .or_else(|| named(&self.from, Expect::Any))
+    }
+
+    /// Returns the one source of an optional positional argument and the options that stand for it.
+    ///
+    /// # Errors
+    /// Wrong usage when both are given.
+    pub(crate) fn named(&self, positional: Option<&OsString>) -> Result<Option<Named>, Failure> {
+        match (positional, self.by_option()) {
+            (Some(_), Some(_)) => Err(Failure::usage(
+                "the source is given twice, as SOURCE and by an option",
+            )
+            .help("name it once, and lay the other over it with --overlay")),
+            (positional, option) => Ok(positional.map(Named::any).or(option)),
+        }
     }
 }

@@ -53,7 +53,7 @@ fn every_value_says_its_default() {
             .filter(|arg| arg.get_action().takes_values())
         {
             let help = help_of(arg);
-            let said = ["[default:", "(repeatable", "Another way"]
+            let said = ["[default:", "(repeatable", "Another way", "not needed"]
                 .iter()
                 .any(|word| help.contains(word))
                 || arg.is_positional()
@@ -104,4 +104,70 @@ fn json_is_recognised_before_the_line_is_understood() {
 fn quiet_and_verbose_contradict_each_other() {
     assert!(understood("forger man -q"));
     assert!(!understood("forger man -q -v"));
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused() {
+    for options in [
+        "--rootfs-tar a --rootfs-dir b",
+        "--rootfs-tar a --from b",
+        "--rootfs-dir a --from b",
+        "--no-journal --journal-size 64M",
+        "--inodes 1000 --bytes-per-inode 16K",
+    ] {
+        assert!(
+            !understood(&format!("forger mkfs {options} out")),
+            "{options}"
+        );
+        for option in options.split(" --") {
+            let option = option.trim_start_matches("--");
+            assert!(
+                understood(&format!("forger mkfs --{option} out")),
+                "{option}"
+            );
+        }
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    for option in [
+        "--type vfat",
+        "--size big",
+        "--free 96%",
+        "--reserved 51",
+        "--journal-size 1M",
+        "--bytes-per-inode 1",
+        "--time yesterday",
+        "--uuid 1",
+        "--owner daemon",
+        "--root-owner root",
+        "--ignore colours",
+        "--output xml",
+        "--progress loud",
+    ] {
+        assert!(
+            !understood(&format!("forger mkfs a b {option}")),
+            "{option}"
+        );
+    }
+}
+
+#[test]
+fn a_bundle_without_what_it_needs_hears_all_of_it_at_once() {
+    let error = Cli::try_parse_from(["forger", "make-bundle"])
+        .unwrap_err()
+        .to_string();
+    for missing in ["--name", "--arch", "--out"] {
+        assert!(error.contains(missing), "{error}");
+    }
+    assert!(!error.contains("--distro"), "{error}");
+    assert!(understood("forger make-bundle --name a --arch b --out ."));
+    assert!(understood("forger make-bundle --name a --arch b --dry-run"));
+    assert!(!understood(
+        "forger make-bundle --name a --arch b --out . --level 23"
+    ));
+    assert!(!understood(
+        "forger make-bundle --name a --arch b --out . --threads 0"
+    ));
 }

@@ -26,7 +26,7 @@ pub struct Options {
     pub ext4: ext4::Options,
     /// Name of the image: at most 128 of `a-z 0-9 . _ -`, the first a letter or digit.
     pub name: String,
-    /// Distribution, of the same form.
+    /// Distribution, of the same form; may be empty.
     pub distro: String,
     /// Machine architecture, of the same form.
     pub arch: String,
@@ -69,7 +69,9 @@ impl Options {
     /// [`Error::Field`], [`Error::Level`].
     pub fn validate(&self) -> Result<(), Error> {
         manifest::check_name("name", &self.name)?;
-        manifest::check_name("distro", &self.distro)?;
+        if !self.distro.is_empty() {
+            manifest::check_name("distro", &self.distro)?;
+        }
         manifest::check_name("arch", &self.arch)?;
         if let Some(kernel_ref) = &self.kernel_ref {
             manifest::check_line("kernel_ref", kernel_ref)?;

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 
 use forger_fs::ext4;
 
+use crate::args::Global;
 use crate::args::image::ImageArgs;
 use crate::args::run::RunArgs;
 use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
-use crate::args::{Format, Global};
 use crate::config::Environment;
 use crate::exit::Failure;
 use crate::input::{self, Inputs};
@@ -58,11 +58,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut console = Console::start(global)?;
     let made = make(args, &mut console);
     let made = console.conclude(made)?;
-    let path = made.path.as_deref();
-    let text = match global.output {
-        Format::Text => summary::text(path, &made.summary),
-        Format::Json => print::json_line(&summary::json(path, &made.summary)),
-    };
+    let text = summary::report(global.output, made.path.as_deref(), &made.summary);
     print::result(made.stream, &text)
 }
 
@@ -127,16 +123,14 @@ struct Ends {
 impl Args {
     /// Tells the source from the output: an option that names the source leaves one place, for the output.
     fn ends(&self) -> Result<Ends, Failure> {
-        let (source, out) = match (self.source.by_option(), &self.first, &self.second) {
-            (Some(source), out, None) => (source, out),
-            (Some(_), _, Some(_)) => {
-                return Err(Failure::usage(
-                    "the source is given twice, as SOURCE and by an option",
-                )
-                .help("name it once, and lay the other over it with --overlay"));
-            }
-            (None, Some(source), out) => (Named::any(source), out),
-            (None, None, _) => return Err(Failure::usage("SOURCE is missing").help(SHAPE)),
+        let (source, out) = match (self.source.by_option(), &self.second) {
+            (Some(source), None) => (source, &self.first),
+            (_, out) => (
+                self.source
+                    .named(self.first.as_ref())?
+                    .ok_or_else(missing)?,
+                out,
+            ),
         };
         let out = out.clone().filter(|_| !self.run.dry_run);
         if out.is_none() && !self.run.dry_run {
@@ -146,5 +140,81 @@ impl Args {
     }
 }
 
+fn missing() -> Failure {
+    Failure::usage("SOURCE is missing").help(SHAPE)
+}
+
 /// What a correct line looks like.
 const SHAPE: &str = "forger mkfs SOURCE OUT, or forger mkfs --dry-run SOURCE";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+    use crate::args::source::Expect;
+    use crate::command::Command;
+
+    fn ends(line: &str) -> Result<Ends, Failure> {
+        let words = ["forger", "mkfs"].into_iter().chain(line.split(' '));
+        match Cli::try_parse_from(words)
+            .expect("clap understands it")
+            .command
+        {
+            Command::Mkfs(args) => args.ends(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn found(line: &str) -> (Named, Option<OsString>) {
+        let Ends { source, out } = ends(line).expect(line);
+        (source, out)
+    }
+
+    #[test]
+    fn two_places_are_source_and_output() {
+        assert_eq!(
+            found("a.tar b.ext4"),
+            (Named::any("a.tar"), Some("b.ext4".into()))
+        );
+        assert_eq!(found("- -"), (Named::any("-"), Some("-".into())));
+    }
+
+    #[test]
+    fn an_option_for_the_source_leaves_one_place_for_the_output() {
+        let tar = Named {
+            path: "-".into(),
+            expect: Expect::Tar,
+        };
+        assert_eq!(found("--rootfs-tar - out"), (tar, Some("out".into())));
+        let folder = Named {
+            path: "dir".into(),
+            expect: Expect::Folder,
+        };
+        assert_eq!(found("out --rootfs-dir dir"), (folder, Some("out".into())));
+        assert_eq!(
+            found("--from dir out"),
+            (Named::any("dir"), Some("out".into()))
+        );
+    }
+
+    #[test]
+    fn dry_run_needs_and_touches_no_output() {
+        assert_eq!(found("--dry-run a.tar"), (Named::any("a.tar"), None));
+        assert_eq!(found("--dry-run a.tar b.ext4"), (Named::any("a.tar"), None));
+        assert_eq!(found("--dry-run --from a.tar"), (Named::any("a.tar"), None));
+    }
+
+    #[test]
+    fn a_missing_or_double_end_is_wrong_usage() {
+        for line in [
+            "a.tar",
+            "--from a.tar",
+            "--from a.tar b.tar c.ext4",
+            "--dry-run",
+        ] {
+            assert!(ends(line).is_err(), "{line}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod completions;
 mod help;
+mod make_bundle;
 mod man;
 mod mkfs;
 
@@ -14,6 +15,7 @@ use crate::exit::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Mkfs(mkfs::Args),
+    MakeBundle(make_bundle::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -26,6 +28,7 @@ pub(crate) enum Command {
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Mkfs(args) => mkfs::run(&args, cli.global),
+        Command::MakeBundle(args) => make_bundle::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

@@ -1,8 +1,10 @@
 //! Opens what the command line names as output: a file, a device, a FIFO, standard output.
 
+pub(crate) mod bundle;
 mod outlet;
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use forger_block::{BlockSink, ForwardStream, PlacedSink, Publish, Spooled, Target, check_target};
 
@@ -34,13 +36,9 @@ impl Output {
             Target::Stdout => "standard output".to_owned(),
             _ => path.display().to_string(),
         };
-        let publish = Publish {
-            force: run.force,
-            sync: !run.no_sync,
-        };
         Ok(Self {
             target,
-            publish,
+            publish: publish(run),
             shown,
         })
     }
@@ -72,27 +70,44 @@ impl Output {
     /// When it cannot be created or opened.
     pub(crate) fn open_placed(&self, signals: &Signals) -> Result<Box<dyn PlacedSink>, Failure> {
         let scratch = config::scratch_folder();
-        let opened = match self.outlet(signals)? {
-            Some(outlet) => {
-                Spooled::new(&scratch, outlet).map(|sink| Box::new(sink) as Box<dyn PlacedSink>)
-            }
+        let open = || match self.outlet(signals)? {
+            Some(outlet) => Ok(Box::new(Spooled::new(&scratch, outlet)?) as Box<dyn PlacedSink>),
             None => self.target.open_placed(self.publish, &scratch),
         };
-        opened.map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))
+        open().map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))
     }
 
     /// Opens what can only be written forward, such that a signal ends every wait for its reader.
-    fn outlet(&self, signals: &Signals) -> Result<Option<Box<dyn BlockSink>>, Failure> {
+    fn outlet(&self, signals: &Signals) -> forger_block::Result<Option<Box<dyn BlockSink>>> {
         let outlet = match &self.target {
-            Target::Stdout => Outlet::stdout(signals.clone()),
-            Target::Fifo(path) => Outlet::fifo(path, signals.clone()),
+            Target::Stdout => Outlet::stdout(signals.clone())?,
+            Target::Fifo(path) => Outlet::fifo(path, signals.clone())?,
             _ => return Ok(None),
         };
-        let outlet =
-            outlet.map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))?;
         Ok(Some(Box::new(ForwardStream::new(
             outlet,
             self.shown.clone(),
         ))))
+    }
+
+    /// Tells whether the output is a block device.
+    fn is_device(&self) -> bool {
+        matches!(self.target, Target::BlockDevice(_))
+    }
+
+    /// Returns the path of an output that is a regular file.
+    fn file_path(&self) -> Option<&Path> {
+        match &self.target {
+            Target::Regular(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+/// How outputs get their names.
+fn publish(run: RunArgs) -> Publish {
+    Publish {
+        force: run.force,
+        sync: !run.no_sync,
     }
 }

@@ -1,0 +1,188 @@
+//! `forger make-bundle [SOURCE]`
+
+use std::ffi::OsString;
+
+use forger::bundle::{self, Made};
+use forger_fs::ext4;
+use serde_json::json;
+
+use crate::args::image::ImageArgs;
+use crate::args::run::RunArgs;
+use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
+use crate::args::{Format, Global};
+use crate::config::{self, Environment};
+use crate::exit::Failure;
+use crate::input::{self, Inputs};
+use crate::output::bundle::BundleOutput;
+use crate::print::{self, Stream};
+use crate::progress::Console;
+use crate::{remedy, summary};
+
+/// Makes a bundle, a compressed root filesystem with its manifest, from a tar or a folder
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "forger make-bundle [OPTIONS] --name NAME --arch ARCH --out FILE|DIR|- [SOURCE]",
+    long_about = "Makes a bundle, a compressed root filesystem with its manifest, from a tar or a folder.\n\n\
+                  A bundle is a tar compressed with zstd that holds rootfs.ext4 and manifest.json. Equal \
+                  input and options give equal bytes, on any machine and with any number of threads. Three \
+                  lines go to standard output: the bundle's path, its SHA-256, its size in bytes (to \
+                  standard error when --out is -).",
+    after_long_help = "\
+Examples:
+  docker export box | forger make-bundle --name debian --distro debian --arch x86_64 --out .
+  forger make-bundle --name app --arch aarch64 --out app.tar.zst --size 4G ./rootfs
+  forger make-bundle --name app --arch x86_64 --out - rootfs.tar | ssh host 'cat > app.tar.zst'
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal (forger --help says more)."
+)]
+pub(crate) struct Args {
+    #[arg(value_name = "SOURCE", help = SOURCE_HELP,
+          long_help = "Where the files come from: a tar of any compression, a FIFO, - for standard input, or a \
+                       folder [default: standard input]")]
+    positional: Option<OsString>,
+
+    #[command(flatten)]
+    bundle: BundleArgs,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    #[command(flatten)]
+    image: ImageArgs,
+
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// What the manifest says, and where and how the bundle is written.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Bundle")]
+struct BundleArgs {
+    /// Name of the image: lower-case letters, digits, dots, hyphens and underscores
+    #[arg(long, value_name = "NAME", required = true)]
+    name: Option<String>,
+
+    /// Machine architecture, such as x86_64 or aarch64
+    #[arg(long, value_name = "ARCH", required = true)]
+    arch: Option<String>,
+
+    /// Distribution, such as debian [default: none]
+    #[arg(long, value_name = "DISTRO")]
+    distro: Option<String>,
+
+    /// Name of the kernel that boots the image, in the words of whoever boots it [default: none]
+    #[arg(long, value_name = "REF")]
+    kernel_ref: Option<String>,
+
+    /// What the image is for, in a sentence [default: none]
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+
+    /// The bundle to make: a file, a folder, or - for standard output; not needed with --dry-run
+    ///
+    /// In a folder (one that exists, or a name with a slash at its end) the bundle is called
+    /// NAME-ARCH-DIGITS.tar.zst, with the first 12 digits of its SHA-256.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE|DIR|-",
+        required_unless_present = "dry_run"
+    )]
+    out: Option<OsString>,
+
+    /// Level of compression, from 1 (fast) to 22 (small, and takes gigabytes of memory) [default: 3]
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=22))]
+    level: Option<i32>,
+
+    /// Number of threads that compress, at least 1 [default: one per processor]
+    ///
+    /// The bundle is the same whatever their number; memory grows with it.
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+}
+
+/// Makes the bundle and prints where it is.
+pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
+    let mut console = Console::start(global)?;
+    let report = make(args, global.output, &mut console);
+    let (stream, report) = console.conclude(report)?;
+    print::result(stream, &report)
+}
+
+fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, String), Failure> {
+    let environment = Environment::real();
+    let mut notes = Vec::new();
+    let options = args
+        .bundle
+        .options(args.image.options(&environment, &mut notes)?);
+    options
+        .validate()
+        .map_err(|error| remedy::bundle("cannot make a bundle".into(), error))?;
+    notes.iter().for_each(|note| console.say(note));
+    let output = args
+        .out()
+        .map(|out| BundleOutput::check(out, args.run))
+        .transpose()?;
+    let named = args
+        .source
+        .named(args.positional.as_ref())?
+        .unwrap_or_else(|| Named::any("-"));
+    let mut inputs = Inputs::open(
+        &named,
+        &args.source,
+        options.ext4.ignore,
+        &environment,
+        console,
+    )?;
+    let source = input::shown(&named);
+    let Some(output) = output else {
+        let summary =
+            ext4::dry_run(&mut inputs.layers(), &options.ext4, console).map_err(|error| {
+                remedy::ext4(format!("cannot make a filesystem from {source}"), error)
+            })?;
+        return Ok((Stream::Stdout, summary::report(format, None, &summary)));
+    };
+    let what = || format!("cannot make a bundle from {source}");
+    let file = output.open()?;
+    let made = bundle::make(&mut inputs.layers(), &options, &file, console)
+        .map_err(|error| remedy::bundle(what(), error))?;
+    console.finishing();
+    let path = output.publish(file, &made, console)?;
+    Ok((output.result_stream(), report(format, &path, &made)))
+}
+
+impl Args {
+    /// Returns the output; nothing is written when `None`.
+    fn out(&self) -> Option<&OsString> {
+        self.bundle.out.as_ref().filter(|_| !self.run.dry_run)
+    }
+}
+
+impl BundleArgs {
+    fn options(&self, ext4: ext4::Options) -> bundle::Options {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        bundle::Options {
+            ext4,
+            kernel_ref: self.kernel_ref.clone(),
+            description: self.description.clone(),
+            level: self.level.unwrap_or(3),
+            threads: self.threads.map_or_else(config::processors, usize::from),
+            ..bundle::Options::new(text(&self.name), text(&self.distro), text(&self.arch))
+        }
+    }
+}
+
+/// Returns the three lines, or the object.
+fn report(format: Format, path: &str, made: &Made) -> String {
+    let sha256 = made.sha256_hex();
+    match format {
+        Format::Text => format!("{path}\n{sha256}\n{}\n", made.size),
+        Format::Json => print::json_line(&json!({
+            "path": path,
+            "sha256": sha256,
+            "size": made.size,
+            "manifest": made.manifest,
+            "image": summary::json(None, &made.image),
+        })),
+    }
+}
