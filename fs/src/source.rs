@@ -1,11 +1,23 @@
 //! Where entries come from: one shape for tar streams, folders, layers and images.
+//!
+//! [`Select`] leaves entries out and shortens names, [`Rebase`] puts a source below a folder, and
+//! [`Inject`] makes a source of one file or folder of the host.
+mod exclude;
+mod inject;
+mod rebase;
+mod select;
 
 use std::sync::Arc;
 
 use forger_block::BlockRead;
 
 use crate::observe::Note;
-use crate::tree::{Device, Meta};
+use crate::tree::{self, Device, Meta};
+
+pub use exclude::Exclude;
+pub use inject::Inject;
+pub use rebase::Rebase;
+pub use select::{Dropped, Select};
 
 /// A stream of entries in arrival order, each with its content.
 ///
@@ -34,6 +46,34 @@ pub trait Source {
     /// Returns what came up since the last call and deserves the user's attention.
     fn take_notes(&mut self) -> Vec<Note> {
         Vec::new()
+    }
+}
+
+impl<S: Source + ?Sized> Source for &mut S {
+    fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+        (**self).next_entry()
+    }
+
+    fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
+        (**self).next_run()
+    }
+
+    fn origin(&self) -> Option<Arc<dyn BlockRead>> {
+        (**self).origin()
+    }
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+        (**self).next_entry()
+    }
+
+    fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
+        (**self).next_run()
+    }
+
+    fn origin(&self) -> Option<Arc<dyn BlockRead>> {
+        (**self).origin()
     }
 }
 
@@ -103,6 +143,9 @@ pub enum Error {
     /// A folder cannot be read as it is.
     #[error(transparent)]
     Folder(#[from] crate::folder::Error),
+    /// Names cannot be changed as asked.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     /// Another kind of source, made outside this crate.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
@@ -122,5 +165,83 @@ impl BodyRun<'_> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Why an entry cannot have the name that an adapter would give it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdapterError {
+    /// A name is not legal.
+    #[error("{entry}")]
+    Name {
+        /// The entry's name as it arrived, lossily decoded.
+        entry: String,
+        /// What is wrong with it.
+        source: tree::Error,
+    },
+    /// A hard link's target has too few components.
+    #[error(
+        "hard link {link} to {target}: nothing is left of the target without {count} leading components"
+    )]
+    StrippedTarget {
+        /// The link's name as it arrived, lossily decoded.
+        link: String,
+        /// The target as it arrived, lossily decoded.
+        target: String,
+        /// How many components are stripped.
+        count: usize,
+    },
+    /// A mode is given for a folder.
+    #[error("{folder} is a folder: a mode cannot be given for all that is in it")]
+    ModeOfFolder {
+        /// The folder's path on the host, lossily decoded.
+        folder: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries from a list, without contents.
+    pub(super) struct Listed(std::vec::IntoIter<Entry>);
+
+    impl Listed {
+        pub(super) fn new(entries: Vec<Entry>) -> Self {
+            Self(entries.into_iter())
+        }
+    }
+
+    impl Source for Listed {
+        fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+            Ok(self.0.next())
+        }
+
+        fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
+            Ok(None)
+        }
+    }
+
+    fn entry(path: &str, kind: EntryKind) -> Entry {
+        Entry {
+            path: path.as_bytes().to_vec(),
+            kind,
+            meta: Meta::default(),
+            offset: None,
+        }
+    }
+
+    pub(super) fn file(path: &str) -> Entry {
+        entry(path, EntryKind::File { size: 0 })
+    }
+
+    pub(super) fn link(path: &str, target: &str) -> Entry {
+        let target = target.as_bytes().to_vec();
+        entry(path, EntryKind::HardLink { target, size: 0 })
+    }
+
+    pub(super) fn symlink(path: &str, target: &str) -> Entry {
+        entry(path, EntryKind::Symlink(target.as_bytes().to_vec()))
     }
 }

@@ -4,7 +4,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::{Errno, pread, retry_on_intr};
 
+use super::Error;
 use super::status::Status;
+use crate::source::BodyRun;
 use crate::tree::Time;
 
 /// How many bytes are read at a time.
@@ -30,6 +32,19 @@ pub(super) enum Part {
     Hole(u64),
 }
 
+impl Part {
+    /// Returns the part as a run of an entry's content.
+    pub(super) fn run(self, buffer: &[u8]) -> BodyRun<'_> {
+        match self {
+            Self::Hole(len) => BodyRun::Hole(len),
+            Self::Data(len) => BodyRun::Data {
+                bytes: &buffer[..len],
+                at: None,
+            },
+        }
+    }
+}
+
 /// Why a file cannot be read on.
 #[derive(Debug)]
 pub(super) enum Broken {
@@ -37,6 +52,18 @@ pub(super) enum Broken {
     Changed(&'static str),
     /// The operating system's reason.
     Errno(Errno),
+}
+
+/// Says which file it is that cannot be read on.
+pub(super) fn error(broken: Broken, path: String) -> Error {
+    match broken {
+        Broken::Changed(what) => Error::Changed { path, what },
+        Broken::Errno(errno) => Error::Io {
+            operation: "read",
+            path,
+            source: errno.into(),
+        },
+    }
 }
 
 impl From<Errno> for Broken {

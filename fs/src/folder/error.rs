@@ -22,6 +22,12 @@ pub enum Error {
         /// The entry's path on the host, lossily decoded.
         path: String,
     },
+    /// What shall be one file of the source is none.
+    #[error("{path} is neither a file nor a folder")]
+    NotAFile {
+        /// Its path on the host, lossily decoded.
+        path: String,
+    },
     /// An entry is not the same as a moment ago.
     #[error("{path} changed while it was read: {what}")]
     Changed {

@@ -15,6 +15,7 @@
 mod attributes;
 mod body;
 mod error;
+mod host_file;
 mod levels;
 mod status;
 
@@ -26,8 +27,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags};
 
 pub use error::Error;
+pub use host_file::HostFile;
 
-use crate::source::{self, BodyRun, Entry, EntryKind, Source};
+use crate::source::{self, BodyRun, Entry, EntryKind, Exclude, Source};
 use crate::tree::{Device, Meta, shown};
 
 use body::Body;
@@ -66,6 +68,8 @@ pub enum Owners {
 pub struct Folder {
     root: PathBuf,
     options: Options,
+    exclude: Exclude,
+    excluded: u64,
     levels: Levels,
     /// The root, until it has been delivered.
     start: Option<(OwnedFd, Status)>,
@@ -113,6 +117,8 @@ impl Folder {
         Ok(Self {
             root,
             options,
+            exclude: Exclude::default(),
+            excluded: 0,
             levels: Levels::default(),
             start: Some((fd, status)),
             links: BTreeMap::new(),
@@ -120,6 +126,20 @@ impl Folder {
             body: None,
             scratch: Vec::new(),
         })
+    }
+
+    /// Leaves out what the patterns match. It is not even examined, so that it may be unreadable,
+    /// and a file of which one name is left out is taken under its others.
+    #[must_use]
+    pub fn with_exclude(mut self, exclude: Exclude) -> Self {
+        self.exclude = exclude;
+        self
+    }
+
+    /// Returns how many names have been left out so far, without what is in folders left out.
+    #[must_use]
+    pub fn excluded(&self) -> u64 {
+        self.excluded
     }
 
     /// Returns the path that the folder was opened by.
@@ -130,7 +150,7 @@ impl Folder {
 
     /// Delivers the root.
     fn first(&mut self, fd: OwnedFd, status: Status) -> Result<Entry, Error> {
-        let mut meta = self.meta(&status);
+        let mut meta = meta(&status, self.options.owners);
         self.attributes(&fd, &mut meta)?;
         self.enter(fd, &status)?;
         Ok(entry(b"./", EntryKind::Directory, meta))
@@ -152,12 +172,12 @@ impl Folder {
         };
         if let Some(target) = self.earlier_name(&status) {
             let link = EntryKind::HardLink { target, size: 0 };
-            return Ok(entry(&self.path, link, self.meta(&status)));
+            return Ok(entry(&self.path, link, meta(&status, self.options.owners)));
         }
         if status.kind == FileType::RegularFile {
             return self.visit_file(name, &status);
         }
-        let mut meta = self.meta(&status);
+        let mut meta = meta(&status, self.options.owners);
         let host = self.host_path();
         meta.xattrs = attributes::of_name(self.levels.folder(), name, &host, &mut self.scratch)
             .map_err(|e| self.io("read the extended attributes of", e))?;
@@ -166,7 +186,7 @@ impl Folder {
 
     fn visit_file(&mut self, name: &[u8], seen: &Status) -> Result<Entry, Error> {
         let (fd, status) = self.open_at(name, OPEN, seen)?;
-        let mut meta = self.meta(&status);
+        let mut meta = meta(&status, self.options.owners);
         self.attributes(&fd, &mut meta)?;
         let kind = EntryKind::File { size: status.size };
         self.body = Some(Body::new(fd, &status));
@@ -175,7 +195,7 @@ impl Folder {
 
     fn visit_folder(&mut self, name: &[u8], seen: &Status) -> Result<Entry, Error> {
         let (fd, status) = self.open_at(name, OPEN | OFlags::DIRECTORY, seen)?;
-        let mut meta = self.meta(&status);
+        let mut meta = meta(&status, self.options.owners);
         self.attributes(&fd, &mut meta)?;
         let mounted = status.identity.device != self.levels.device();
         if !(self.options.one_file_system && mounted) {
@@ -248,21 +268,6 @@ impl Folder {
         Ok(())
     }
 
-    fn meta(&self, status: &Status) -> Meta {
-        let (uid, gid) = match self.options.owners {
-            Owners::Root => (0, 0),
-            Owners::Keep => (status.uid, status.gid),
-            Owners::Fixed { uid, gid } => (uid, gid),
-        };
-        Meta {
-            mode: status.mode,
-            uid,
-            gid,
-            mtime: Some(status.mtime),
-            ..Meta::default()
-        }
-    }
-
     /// Returns the current entry's path on the host, for messages.
     fn here(&self) -> String {
         shown(&self.host_path())
@@ -296,6 +301,22 @@ impl Folder {
     }
 }
 
+/// Returns the metadata that an entry's status has.
+fn meta(status: &Status, owners: Owners) -> Meta {
+    let (uid, gid) = match owners {
+        Owners::Root => (0, 0),
+        Owners::Keep => (status.uid, status.gid),
+        Owners::Fixed { uid, gid } => (uid, gid),
+    };
+    Meta {
+        mode: status.mode,
+        uid,
+        gid,
+        mtime: Some(status.mtime),
+        ..Meta::default()
+    }
+}
+
 fn entry(path: &[u8], kind: EntryKind, meta: Meta) -> Entry {
     Entry {
         path: path.to_vec(),
@@ -319,6 +340,10 @@ impl Source for Folder {
                 })?;
                 continue;
             };
+            if self.exclude.matches(&self.path) {
+                self.excluded += 1;
+                continue;
+            }
             return Ok(Some(self.visit(&name)?));
         }
         Ok(None)
@@ -330,17 +355,11 @@ impl Source for Folder {
         };
         match body.next(&mut self.scratch) {
             Ok(None) => Ok(None),
-            Ok(Some(body::Part::Hole(len))) => {
+            Ok(Some(part)) => {
                 self.body = Some(body);
-                Ok(Some(BodyRun::Hole(len)))
+                Ok(Some(part.run(&self.scratch)))
             }
-            Ok(Some(body::Part::Data(len))) => {
-                self.body = Some(body);
-                let bytes = self.scratch.get(..len).unwrap_or_default();
-                Ok(Some(BodyRun::Data { bytes, at: None }))
-            }
-            Err(body::Broken::Changed(what)) => Err(self.changed(what).into()),
-            Err(body::Broken::Errno(errno)) => Err(self.io("read", errno).into()),
+            Err(broken) => Err(body::error(broken, self.here()).into()),
         }
     }
 }

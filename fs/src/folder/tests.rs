@@ -224,6 +224,27 @@ fn fifos_sockets_and_devices_are_taken_and_never_opened() {
 }
 
 #[test]
+fn excluded_names_are_not_examined_and_links_are_taken_elsewhere() {
+    let dir = folder();
+    fs::create_dir_all(dir.path().join("cache/deep")).unwrap();
+    write(&dir, "cache/deep/x", b"");
+    write(&dir, "gone.o", b"");
+    let path = write(&dir, "a.o", b"content");
+    fs::hard_link(&path, dir.path().join("b")).unwrap();
+    let exclude = Exclude::new(["/cache", "*.o"]);
+    let mut source = Folder::open(dir.path(), ROOT)
+        .unwrap()
+        .with_exclude(exclude);
+    source.next_entry().unwrap();
+    fs::remove_file(dir.path().join("gone.o")).unwrap();
+    let entry = source.next_entry().unwrap().unwrap();
+    assert_eq!(entry.path, b"b");
+    assert_eq!(entry.kind, EntryKind::File { size: 7 });
+    assert_eq!(source.next_entry().unwrap(), None);
+    assert_eq!(source.excluded(), 3);
+}
+
+#[test]
 fn holes_are_kept_and_contents_whole() {
     let dir = folder();
     let path = dir.path().join("sparse");

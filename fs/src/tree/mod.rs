@@ -67,6 +67,7 @@ pub use error::Error;
 pub use link::Linked;
 pub use meta::{Device, InodeFlags, Meta, Time, Xattrs};
 pub use name::{MAX_NAME, MAX_SYMLINK, shown};
+pub(crate) use name::{check as check_name, steps};
 pub use node::{Directory, Kind, Node, NodeId};
 pub use put::{Policy, Put};
 pub use source::TreeSource;

@@ -28,13 +28,13 @@ pub fn shown(name: &[u8]) -> String {
 }
 
 /// Returns the components of a name that mean a step: neither empty nor `.`.
-pub(super) fn steps(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn steps(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|&byte| byte == b'/')
         .filter(|step| !step.is_empty() && *step != b".")
 }
 
 /// Checks a member name or hard-link target as text.
-pub(super) fn check(path: &[u8]) -> Result<(), Error> {
+pub(crate) fn check(path: &[u8]) -> Result<(), Error> {
     if path.is_empty() {
         return Err(Error::EmptyName);
     }
