@@ -6,14 +6,17 @@ use bytes::BytesMut;
 
 use crate::read::check_range;
 use crate::stream::PIECE;
-use crate::{BlockSink, MAX_LEN, PlacedSink, Result};
+use crate::{BlockSink, BufferPool, MAX_LEN, PlacedSink, Result};
 
 /// Makes a [`BlockSink`] of any [`PlacedSink`]: pieces are gathered to up to 1 MiB, holes are
 /// left out.
 pub struct Forward<P> {
     placed: P,
-    /// Bytes that stand right before `position` and have not been passed on.
-    gathered: BytesMut,
+    pool: BufferPool,
+    /// A buffer whose first `gathered` bytes stand right before `position` and have not been
+    /// passed on.
+    buffer: Option<BytesMut>,
+    gathered: usize,
     position: u64,
 }
 
@@ -22,7 +25,9 @@ impl<P: PlacedSink> Forward<P> {
     pub fn new(placed: P) -> Self {
         Self {
             placed,
-            gathered: BytesMut::new(),
+            pool: BufferPool::new(PIECE),
+            buffer: None,
+            gathered: 0,
             position: 0,
         }
     }
@@ -37,10 +42,10 @@ impl<P: PlacedSink> Forward<P> {
     }
 
     fn pass_on(&mut self) -> Result<()> {
-        if self.gathered.is_empty() {
+        let Some(buffer) = self.buffer.take() else {
             return Ok(());
-        }
-        let data = std::mem::take(&mut self.gathered).freeze();
+        };
+        let data = self.pool.lend(buffer, std::mem::take(&mut self.gathered));
         let at = self.position - data.len() as u64;
         self.placed.write_at(at, data)
     }
@@ -54,13 +59,13 @@ impl<P: PlacedSink> BlockSink for Forward<P> {
     fn write(&mut self, mut data: &[u8]) -> Result<()> {
         check_range(self.position, data.len() as u64, MAX_LEN)?;
         while !data.is_empty() {
-            if self.gathered.capacity() == 0 {
-                self.gathered.reserve(PIECE);
-            }
             // Pieces end at multiples of their size, so that a file is written in whole pages.
             let within = usize::try_from(self.position % PIECE as u64).unwrap_or(0);
             let (piece, rest) = data.split_at(data.len().min(PIECE - within));
-            self.gathered.extend_from_slice(piece);
+            let buffer = self.buffer.get_or_insert_with(|| self.pool.take());
+            let end = self.gathered + piece.len();
+            buffer[self.gathered..end].copy_from_slice(piece);
+            self.gathered = end;
             self.position += piece.len() as u64;
             data = rest;
             if within + piece.len() == PIECE {

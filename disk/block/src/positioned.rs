@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::read::check_range;
@@ -60,6 +62,16 @@ impl Positioned {
         self.file
             .sync_all()
             .map_err(|error| self.error("flush", error))
+    }
+
+    /// Asks the kernel to start writing a range to the disk, and waits for nothing.
+    pub(crate) fn start_writing_back(&self, range: Range<u64>) {
+        let Some(len) = NonZeroU64::new(range.end.saturating_sub(range.start)) else {
+            return;
+        };
+        // On dirty pages the advice means just that; they stay in the cache. It is a hint, so its
+        // failure is none.
+        let _ = fadvise(&self.file, range.start, Some(len), Advice::DontNeed);
     }
 
     /// Makes a range of a regular file a hole, or zeros where the filesystem has no holes; its

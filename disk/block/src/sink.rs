@@ -45,7 +45,7 @@ pub trait PlacedSink: Send {
     fn write_at(&mut self, offset: u64, data: Bytes) -> Result<()>;
 
     /// Takes back what was written to a range: it holds zeros from then on, and the old bytes are
-    /// nowhere in the output.
+    /// nowhere in the output. Where nothing was written, nothing happens.
     ///
     /// # Errors
     /// As [`write_at`](Self::write_at).

@@ -1,9 +1,7 @@
 //! From a reader into a sink, with its holes.
 
-use bytes::Bytes;
-
 use crate::read::{check_range, clip, run_within};
-use crate::{BlockRead, BlockSink, Error, MAX_LEN, PlacedSink, Result, Run};
+use crate::{BlockRead, BlockSink, BufferPool, Error, MAX_LEN, PlacedSink, Result, Run};
 
 /// The largest piece that is read and written at once, in bytes: 1 MiB.
 ///
@@ -47,12 +45,14 @@ pub fn place(
     cancelled: &mut dyn FnMut() -> bool,
 ) -> Result<()> {
     check_range(at, source.len(), MAX_LEN)?;
+    let mut pool = BufferPool::new(clip(source.len(), PIECE));
     each_piece(source, cancelled, &mut |offset, piece| match piece {
         Run::Hole(_) => Ok(()),
         Run::Data(len) => {
-            let mut piece = vec![0; clip(len, PIECE)];
-            source.read_at(offset, &mut piece)?;
-            sink.write_at(at + offset, Bytes::from(piece))
+            let len = clip(len, PIECE);
+            let mut piece = pool.take();
+            source.read_at(offset, &mut piece[..len])?;
+            sink.write_at(at + offset, pool.lend(piece, len))
         }
     })
 }

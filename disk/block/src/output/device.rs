@@ -76,7 +76,7 @@ impl BlockDeviceSink {
     fn over(device: Positioned, size: u64, sync: bool) -> Result<Self> {
         Ok(Self {
             name: device.name.clone(),
-            writer: Writer::start(Device(device))?,
+            writer: Writer::start(Device(device), sync)?,
             written: RangeSet::default(),
             size,
             sync,

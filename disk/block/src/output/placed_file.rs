@@ -42,7 +42,7 @@ impl PlacedFile {
     /// [`Error::Io`](crate::Error::Io) when no thread can be started.
     pub fn over(file: PendingFile, publish: Publish) -> Result<Self> {
         Ok(Self {
-            writer: Writer::start(file)?,
+            writer: Writer::start(file, publish.sync)?,
             publish,
         })
     }

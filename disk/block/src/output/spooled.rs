@@ -38,7 +38,7 @@ impl Spooled {
     /// As [`ScratchFile::create_in`].
     pub fn new(folder: impl AsRef<Path>, sink: Box<dyn BlockSink>) -> Result<Self> {
         Ok(Self {
-            writer: Writer::start(ScratchFile::create_in(folder)?)?,
+            writer: Writer::start(ScratchFile::create_in(folder)?, false)?,
             written: RangeSet::default(),
             sink,
         })

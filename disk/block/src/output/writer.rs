@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -17,6 +18,10 @@ const QUEUED: usize = 8 << 20;
 
 /// What a job costs beside its bytes.
 const JOB: usize = 256;
+
+/// After so many bytes the disk is asked to begin, in bytes, so that the flush at the end finds
+/// most of its work done.
+const STEP: u64 = 16 << 20;
 
 /// What is written to: it owns an open file.
 pub(super) trait Medium: fmt::Debug + Send + 'static {
@@ -71,13 +76,18 @@ struct State {
 }
 
 impl<M: Medium> Writer<M> {
-    pub(super) fn start(medium: M) -> Result<Self> {
+    /// Starts the thread; `flushed` says that the file will be flushed at the end.
+    pub(super) fn start(medium: M, flushed: bool) -> Result<Self> {
         let queue = Arc::new(Queue::default());
         let name = medium.file().name.clone();
-        let worker = Worker(Arc::clone(&queue));
+        let worker = Worker {
+            queue: Arc::clone(&queue),
+            written: flushed.then_some(0..0),
+        };
         let thread = std::thread::Builder::new()
             .name("forger-write".into())
             .spawn(move || {
+                let mut worker = worker;
                 worker.run(medium.file());
                 medium
             })
@@ -179,26 +189,47 @@ impl Queue {
 }
 
 /// The thread's end of the queue.
-struct Worker(Arc<Queue>);
+struct Worker {
+    queue: Arc<Queue>,
+    /// What has been written since the disk was asked to begin, where it shall be asked.
+    written: Option<Range<u64>>,
+}
 
 impl Worker {
-    fn run(&self, file: &Positioned) {
+    fn run(&mut self, file: &Positioned) {
         while let Some(job) = self.next() {
             let cost = job.cost();
             let result = match job {
-                Job::Write(offset, data) => file.write_at(offset, &data),
+                Job::Write(offset, data) => {
+                    let end = offset + data.len() as u64;
+                    file.write_at(offset, &data)
+                        .inspect(|()| self.hurry(file, offset..end))
+                }
                 Job::Punch(offset, len) => file.punch(offset, len),
             };
             if let Err(error) = result {
-                return self.0.fail(Some(error));
+                return self.queue.fail(Some(error));
             }
-            self.0.lock().cost -= cost;
-            self.0.room.notify_one();
+            self.queue.lock().cost -= cost;
+            self.queue.room.notify_one();
+        }
+    }
+
+    /// Asks the disk to begin, now and then. Late writes far back are left to the flush.
+    fn hurry(&mut self, file: &Positioned, range: Range<u64>) {
+        if let Some(written) = &mut self.written
+            && range.start >= written.end
+        {
+            written.end = range.end;
+            if written.end - written.start >= STEP {
+                file.start_writing_back(written.clone());
+                written.start = written.end;
+            }
         }
     }
 
     fn next(&self) -> Option<Job> {
-        let mut state = self.0.lock();
+        let mut state = self.queue.lock();
         loop {
             if state.failed {
                 return None;
@@ -206,7 +237,7 @@ impl Worker {
             match state.jobs.pop_front() {
                 Some(job) => return Some(job),
                 None if state.closed => return None,
-                None => state = wait(&self.0.work, state),
+                None => state = wait(&self.queue.work, state),
             }
         }
     }
@@ -216,7 +247,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail(None);
+            self.queue.fail(None);
         }
     }
 }
@@ -245,7 +276,7 @@ mod tests {
             .write(true)
             .open("/dev/full")
             .unwrap();
-        Writer::start(Test(Positioned::new(file, "full"))).unwrap()
+        Writer::start(Test(Positioned::new(file, "full")), true).unwrap()
     }
 
     #[test]
@@ -279,7 +310,7 @@ mod tests {
     #[test]
     fn a_piece_larger_than_the_queue_passes() {
         let file = tempfile::tempfile().unwrap();
-        let mut writer = Writer::start(Test(Positioned::new(file, "file"))).unwrap();
+        let mut writer = Writer::start(Test(Positioned::new(file, "file")), true).unwrap();
         for at in 0..3 {
             let len = QUEUED + 5;
             writer

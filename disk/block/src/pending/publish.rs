@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, RenameFlags, fchmod, linkat, renameat, renameat_with, statat,
+    AtFlags, CWD, FileType, Gid, Mode, RenameFlags, Uid, fchmod, fchown, linkat, renameat,
+    renameat_with, statat,
 };
 use rustix::io::Errno;
 
@@ -53,7 +54,8 @@ impl PendingFile {
         Ok(())
     }
 
-    /// Gives the file the mode of the one it replaces, or that of a new one.
+    /// Gives the file the mode of the one it replaces, and its owner where that is permitted, or
+    /// the mode of a new one.
     fn set_mode(&self, name: &OsStr, path: &Path, publish: Publish) -> Result<()> {
         let old = match statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) if !publish.force => {
@@ -67,7 +69,12 @@ impl PendingFile {
             Err(_) => None,
         };
         let mode = match old {
-            Some(old) => Mode::from_raw_mode(old.st_mode & 0o777),
+            Some(old) => {
+                let (uid, gid) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
+                // Giving files away is for root; anyone else replaces it with one of their own.
+                let _ = fchown(&self.file.file, Some(uid), Some(gid));
+                Mode::from_raw_mode(old.st_mode & 0o777)
+            }
             None if self.temporary.is_some() => self.mode,
             None => return Ok(()),
         };

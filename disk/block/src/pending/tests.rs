@@ -124,6 +124,23 @@ fn force_replaces_the_file_and_keeps_its_mode() {
 }
 
 #[test]
+fn root_replaces_a_file_without_taking_it_from_its_owner() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root gives files away");
+        return;
+    }
+    for keeping in KEEPINGS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        std::os::unix::fs::chown(&path, Some(1234), Some(5678)).unwrap();
+        put(&path, "new", keeping, FORCE).unwrap();
+        let new = fs::metadata(&path).unwrap();
+        assert_eq!((new.uid(), new.gid(), new.len()), (1234, 5678, 3));
+    }
+}
+
+#[test]
 fn force_makes_a_new_file_too() {
     for keeping in KEEPINGS {
         let folder = tempfile::tempdir().unwrap();
