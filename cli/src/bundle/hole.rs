@@ -22,6 +22,7 @@ const HEAD: [u8; 6] = [0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x38];
 const BLOCK: u32 = 128 << 10;
 const FIRST: [u8; 4] = [0x08, 0, 0, 0];
 const LAST_BIT: u32 = 1;
+const KIND: u32 = 0b110;
 const RLE: u32 = 1 << 1;
 const SIZE_SHIFT: u32 = 3;
 const FILLER: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
@@ -60,27 +61,31 @@ fn push_frame(out: &mut Vec<u8>, len: u32) {
 }
 
 /// Recognises a whole hole frame at the start of `data`: its length and the number of zeros.
+///
+/// A frame that is not of exactly this shape, or not there as a whole, is left to zstd.
+#[deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
 pub(super) fn parse_hole(data: &[u8]) -> Option<(usize, u64)> {
     let (content, blocks) = data.strip_prefix(&HEAD)?.split_first_chunk::<4>()?;
     let content = u32::from_le_bytes(*content);
     let mut sum = 0_u32;
-    let mut used = HEAD.len() + content.to_le_bytes().len();
     for (index, block) in blocks.as_chunks::<4>().0.iter().enumerate() {
+        // The fourth byte is the one that is repeated. Unless it is zero, the size is far too large.
         let header = u32::from_le_bytes(*block);
-        // The fourth byte must be zero: the size has 21 bits and ends in the third.
-        let (size, kind) = (header >> SIZE_SHIFT, header & 0b110);
-        let expected_kind = if index == 0 { 0 } else { RLE };
-        let legal = if index == 0 {
-            size == 1
-        } else {
-            (1..=BLOCK).contains(&size)
+        let (size, kind) = (header >> SIZE_SHIFT, header & KIND);
+        let legal = match index {
+            0 => kind == 0 && size == 1,
+            _ => kind == RLE && (1..=BLOCK).contains(&size),
         };
-        if kind != expected_kind || !legal {
+        if !legal {
             return None;
         }
         sum = sum.checked_add(size)?;
-        used += block.len();
         if header & LAST_BIT != 0 {
+            let used = index.checked_mul(4)?.checked_add(HEAD.len() + 8)?;
             return (sum == content).then_some((used, u64::from(sum)));
         }
     }
