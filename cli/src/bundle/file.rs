@@ -1,33 +1,46 @@
 //! The file that a bundle is written to.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
+
+use forger_block::{Error, PendingFile, Result};
 
 /// A file that is written and read back at any offset, by its owner alone.
 ///
 /// A bundle is not written front to back: what stands at its start is known last. Whoever publishes
-/// the file does so after [`make`](super::make) returned, so an unnamed file serves well.
+/// the file does so after [`make`](super::make()) returned, so an unnamed file serves well.
 pub trait BundleFile: Send + Sync {
     /// Fills `buf` with the bytes at `offset`.
     ///
     /// # Errors
-    /// The operating system's; `UnexpectedEof` when the file is shorter.
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+    /// [`Error::Io`], also when the file is shorter.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
 
-    /// Writes all of `data` at `offset`; a gap before it reads as zeros.
+    /// Writes all of `data` at `offset`; the file grows as needed.
     ///
     /// # Errors
-    /// The operating system's.
-    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+    /// [`Error::Io`].
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
+}
+
+impl BundleFile for PendingFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        Self::read_at(self, offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        Self::write_at(self, offset, data)
+    }
 }
 
 impl BundleFile for File {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        FileExt::read_exact_at(self, buf, offset)
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.read_exact_at(buf, offset)
+            .map_err(|source| Error::io("read", "the bundle", source))
     }
 
-    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        FileExt::write_all_at(self, data, offset)
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.write_all_at(data, offset)
+            .map_err(|source| Error::io("write", "the bundle", source))
     }
 }

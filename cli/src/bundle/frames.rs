@@ -166,6 +166,12 @@ impl<R: Read> Frames<R> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "the tests' own numbers"
+)]
 mod tests {
     use super::*;
 

@@ -144,6 +144,7 @@ fn split_record(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "the tests' own numbers")]
 mod tests {
     use super::super::member;
     use super::*;

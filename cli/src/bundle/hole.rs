@@ -85,7 +85,9 @@ pub(super) fn parse_hole(data: &[u8]) -> Option<(usize, u64)> {
         }
         sum = sum.checked_add(size)?;
         if header & LAST_BIT != 0 {
-            let used = index.checked_mul(4)?.checked_add(HEAD.len() + 8)?;
+            let used = index
+                .checked_mul(4)?
+                .checked_add(const { HEAD.len() + 8 })?;
             return (sum == content).then_some((used, u64::from(sum)));
         }
     }

@@ -275,8 +275,7 @@ fn sha256(out: &dyn BundleFile, size: u64, observer: &mut dyn Observer) -> Resul
         }
         let len = super::workers::index((size - offset).min(HASH_PIECE));
         let piece = &mut buffer[..len];
-        out.read_exact_at(piece, offset)
-            .map_err(|source| forger_block::Error::io("read", "the bundle", source))?;
+        out.read_at(offset, piece)?;
         context.update(piece);
         offset += len as u64;
     }

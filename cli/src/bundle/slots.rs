@@ -11,13 +11,11 @@
 
 use std::ops::Range;
 
-use forger_block::{Error, Result};
+use forger_block::Result;
 
 use super::file::BundleFile;
 use super::hole;
 
-/// How the file is called in messages.
-const NAME: &str = "the bundle";
 /// How much is moved at a time, in bytes.
 const MOVE: u64 = 1 << 20;
 
@@ -76,7 +74,7 @@ impl<'f> Slots<'f> {
 
     /// Appends a segment's frame.
     pub(super) fn push_frame(&mut self, image: Range<u64>, frame: &[u8]) -> Result<()> {
-        self.write(self.end, frame)?;
+        self.file.write_at(self.end, frame)?;
         self.push(image, frame.len() as u64, Kind::Frame);
         Ok(())
     }
@@ -91,7 +89,7 @@ impl<'f> Slots<'f> {
             let now = left.min(64 << 30);
             frames.clear();
             hole::push_hole(&mut frames, now);
-            self.write(self.end + size, &frames)?;
+            self.file.write_at(self.end + size, &frames)?;
             size += frames.len() as u64;
             left -= now;
         }
@@ -118,7 +116,7 @@ impl<'f> Slots<'f> {
 
     /// Appends bytes that belong to no segment.
     pub(super) fn append(&mut self, data: &[u8]) -> Result<()> {
-        self.write(self.end, data)?;
+        self.file.write_at(self.end, data)?;
         self.end += data.len() as u64;
         Ok(())
     }
@@ -127,14 +125,14 @@ impl<'f> Slots<'f> {
     pub(super) fn fill_prefix(&mut self, mut frame: Vec<u8>, room: u64) -> Result<()> {
         let rest = room - frame.len() as u64;
         hole::push_filler(&mut frame, rest);
-        self.write(0, &frame)
+        self.file.write_at(0, &frame)
     }
 
     /// Reads a slot's bytes.
     pub(super) fn read(&self, index: usize) -> Result<Vec<u8>> {
         let slot = &self.list[index];
         let mut bytes = vec![0; super::workers::index(slot.size)];
-        self.read_at(slot.at, &mut bytes)?;
+        self.file.read_at(slot.at, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -158,7 +156,7 @@ impl<'f> Slots<'f> {
         }
         let at = slot.at;
         hole::push_filler(frames, rest);
-        self.write(at, frames)?;
+        self.file.write_at(at, frames)?;
         Ok(None)
     }
 
@@ -184,8 +182,8 @@ impl<'f> Slots<'f> {
             let now = left.min(MOVE);
             left -= now;
             let piece = &mut buffer[..super::workers::index(now)];
-            self.read_at(from + left, piece)?;
-            self.write(at + left, piece)?;
+            self.file.read_at(from + left, piece)?;
+            self.file.write_at(at + left, piece)?;
         }
         Ok(())
     }
@@ -200,7 +198,7 @@ impl<'f> Slots<'f> {
     ) -> Result<()> {
         let rest = size - frames.len() as u64;
         hole::push_filler(frames, rest);
-        self.write(at, frames)?;
+        self.file.write_at(at, frames)?;
         let slot = &mut self.list[index];
         (slot.at, slot.size) = (at, size);
         Ok(())
@@ -209,18 +207,6 @@ impl<'f> Slots<'f> {
     /// Says where the last slot ends after slots were moved.
     pub(super) fn set_end(&mut self, end: u64) {
         self.end = end;
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.file
-            .read_exact_at(buf, offset)
-            .map_err(|source| Error::io("read", NAME, source))
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.file
-            .write_all_at(data, offset)
-            .map_err(|source| Error::io("write", NAME, source))
     }
 }
 

@@ -180,8 +180,12 @@ pub(super) fn update_zeros(hasher: &mut Hasher, mut len: u64) {
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1 << 20;
+
     fn pattern(len: usize) -> Vec<u8> {
-        (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
+        (0..len)
+            .map(|i| (i * 7 + i / 251).to_le_bytes()[0])
+            .collect()
     }
 
     #[test]
@@ -208,12 +212,12 @@ mod tests {
 
     #[test]
     fn holes_from_the_table_join_to_the_plain_digest() {
-        let total: u64 = (3 * 64 << 20) + 5000;
+        let total: u64 = 192 * MIB + 5000;
         let data = pattern(4096);
         let mut subtrees = Subtrees::default();
         hash(0, &data).into_iter().for_each(|s| subtrees.insert(s));
         let left = subtrees.insert_zeros(4096..total, total);
-        assert_eq!(left, [4096..64 << 20, 3 * 64 << 20..total]);
+        assert_eq!(left, [4096..64 * MIB, 192 * MIB..total]);
         for range in left {
             hash_zeros(range)
                 .into_iter()

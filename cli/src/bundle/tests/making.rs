@@ -1,9 +1,6 @@
 //! Any image, written in any legal way, against the image in memory.
 
-use std::io;
 use std::ops::Range;
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
 
 use bytes::Bytes;
 use forger_block::PlacedSink;
@@ -11,40 +8,11 @@ use forger_fs::observe::Silent;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::make::{Image, Shape, assemble};
-use super::*;
+use super::super::make::{Image, Shape, assemble};
+use super::super::*;
+use super::{Kept, Memory, judge};
 
 const UNIT: u64 = 4096;
-
-/// A file in memory that insists on being filled without reading what was never written.
-#[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<Vec<u8>>);
-
-impl Memory {
-    pub(super) fn take(self) -> Vec<u8> {
-        self.0.into_inner().expect("not poisoned")
-    }
-}
-
-impl BundleFile for Memory {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        let bytes = self.0.lock().expect("not poisoned");
-        let start = usize::try_from(offset).expect("small");
-        let part = bytes.get(start..start + buf.len());
-        buf.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        let mut bytes = self.0.lock().expect("not poisoned");
-        let start = usize::try_from(offset).expect("small");
-        if bytes.len() < start + data.len() {
-            bytes.resize(start + data.len(), 0xee);
-        }
-        bytes[start..start + data.len()].copy_from_slice(data);
-        Ok(())
-    }
-}
 
 /// What stands in a unit of 4 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +227,11 @@ proptest! {
         let sha256 = ring::digest::digest(&ring::digest::SHA256, &bundle);
         prop_assert_eq!(&made.sha256[..], sha256.as_ref());
 
+        let facts = verify(&bundle[..], Some(made.sha256), &mut Silent).expect("a bundle");
+        prop_assert_eq!(&facts.manifest, &made.manifest);
+        prop_assert_eq!(facts.blake3, Some(*blake3::hash(&image).as_bytes()));
+        prop_assert!(extracted(&bundle) == image);
+
         for (index, content) in plan.units.iter().enumerate() {
             let place = index * UNIT as usize + 100;
             let gone = image.get(place..place + 16).is_some_and(|bytes| bytes == [0; 16]);
@@ -272,6 +245,13 @@ proptest! {
             prop_assert!(bundle == other, "{} threads, pieces of {}", threads, piece);
         }
     }
+}
+
+/// Returns the image of a bundle, whose holes must read as zeros and not be small.
+pub(super) fn extracted(bundle: &[u8]) -> Vec<u8> {
+    let mut image = Kept::default();
+    extract(bundle, None, &mut image, &mut Silent).expect("a bundle");
+    image.bytes
 }
 
 /// A plan of three windows of noise with late ranges at the start and amid the data.
@@ -366,31 +346,6 @@ fn bytes_beyond_the_length_are_refused() {
             ..
         }))
     ));
-}
-
-/// Runs a tool on a bundle as its standard input; `None` where it is missing.
-fn judge(program: &str, args: &[&str], input: &std::path::Path) -> Option<Vec<u8>> {
-    let input = std::fs::File::open(input).expect("a bundle");
-    let run = Command::new(program)
-        .args(args)
-        .stdin(Stdio::from(input))
-        .output();
-    match run {
-        Ok(output) => {
-            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(
-                output.status.success() && complaint.is_empty(),
-                "{program}: {complaint}"
-            );
-            Some(output.stdout)
-        }
-        Err(error) => {
-            let required = std::env::var_os("REQUIRE_TOOLS").is_some_and(|value| value == "1");
-            assert!(!required, "{program}: {error}");
-            eprintln!("skipped: {program}: {error}");
-            None
-        }
-    }
 }
 
 #[test]
