@@ -1,12 +1,11 @@
 //! Where a bundle goes: a file, a folder in which its digest names it, or whatever takes bytes forward.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use forger::bundle::{BundleFile, Made};
-use forger_block::{BlockRead, Error, FileReader, PIECE, PendingFile, Publish, stream};
+use forger_block::{BlockRead, FileReader, PIECE, PendingFile, Publish, stream};
 
 use super::Output;
 use crate::args::run::RunArgs;
@@ -124,20 +123,12 @@ impl BundleOutput {
 pub(crate) struct Unpublished(PendingFile);
 
 impl BundleFile for Unpublished {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_at(offset, buf).map_err(reason)
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> forger_block::Result<()> {
+        self.0.read_at(offset, buf)
     }
 
-    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_at(offset, data).map_err(reason)
-    }
-}
-
-/// Returns the operating system's reason, where there is one.
-fn reason(error: Error) -> io::Error {
-    match error {
-        Error::Io { source, .. } => source,
-        error => io::Error::other(error),
+    fn write_at(&self, offset: u64, data: &[u8]) -> forger_block::Result<()> {
+        self.0.write_at(offset, data)
     }
 }
 
