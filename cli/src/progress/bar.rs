@@ -7,9 +7,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Face, Phase, lines};
 
 /// Bytes, rate and time left, where the input's length is known.
-const KNOWN: &str = "{msg:>8} [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+const KNOWN: &str =
+    "{msg} [{bar:20}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 /// Bytes and rate.
-const UNKNOWN: &str = "{msg:>8} {spinner} {binary_bytes}, {binary_bytes_per_sec}";
+const UNKNOWN: &str = "{msg} {spinner} {binary_bytes}, {binary_bytes_per_sec}";
+/// Nothing but the phase, before bytes flow.
+const IDLE: &str = "{msg} {spinner}";
 
 /// A bar that each phase starts anew.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ impl Face for Bar {
     fn start(&mut self, phase: &Phase) {
         self.bar.finish_and_clear();
         self.bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10))
-            .with_style(style(UNKNOWN))
+            .with_style(style(IDLE))
             .with_message(phase.name);
         self.bar.tick();
     }
@@ -47,7 +50,12 @@ impl Face for Bar {
                 }
                 self.bar.set_position(done);
             }
-            None => self.bar.set_position(phase.bytes),
+            None => {
+                if self.bar.position() == 0 && phase.bytes > 0 {
+                    self.bar.set_style(style(UNKNOWN));
+                }
+                self.bar.set_position(phase.bytes);
+            }
         }
         self.bar.tick();
     }
@@ -79,7 +87,7 @@ mod tests {
 
     #[test]
     fn templates_are_understood() {
-        for template in [KNOWN, UNKNOWN] {
+        for template in [KNOWN, UNKNOWN, IDLE] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }
