@@ -61,6 +61,10 @@ impl<S: Source + ?Sized> Source for &mut S {
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         (**self).origin()
     }
+
+    fn take_notes(&mut self) -> Vec<Note> {
+        (**self).take_notes()
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -74,6 +78,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         (**self).origin()
+    }
+
+    fn take_notes(&mut self) -> Vec<Note> {
+        (**self).take_notes()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::inject::Inject;
+use super::inject::{self, Inject};
 use super::owner::{self, Owner};
 use crate::exit::Failure;
 
@@ -41,13 +41,16 @@ pub(crate) struct SourceArgs {
 
     /// Leaves out the entries of SOURCE that match, and all below them (repeatable)
     ///
-    /// The pattern is matched against the whole name without a leading / or ./ and, where it has no
-    /// slash, against each part of the name. * and ? stop at slashes, ** does not, [a-z] is a set.
-    #[arg(skip)]
+    /// As with GNU tar, * and ? match slashes too, [a-z] is a set, and a pattern matches from any
+    /// part of a name on: '*.pyc', 'var/cache/*'. With a leading / it matches from the root on only.
+    /// What is left out of a folder is read all the same, so it must be readable.
+    #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<OsString>,
 
     /// Removes so many leading parts from the names in SOURCE; shorter names are left out [default: 0]
-    #[arg(skip)]
+    ///
+    /// As with GNU tar, a leading ./ is one part. --exclude matches the names before that.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) strip_components: usize,
 
     /// Lays a tar or folder over SOURCE (repeatable, in order)
@@ -57,11 +60,11 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "DIR|TAR")]
     pub(crate) overlay: Vec<PathBuf>,
 
-    /// Adds one file of this machine, after all overlays (repeatable)
+    /// Adds a file or folder of this machine, after all overlays (repeatable, in order)
     ///
-    /// MODE is octal [default: the file's]; UID:GID are numbers [default: 0:0]. A DEST that ends in
-    /// a slash is the folder to put it in. \: is a colon inside a name.
-    #[arg(skip)]
+    /// MODE is octal, for files only [default: the file's]; UID:GID are numbers [default: 0:0]. A
+    /// DEST that ends in a slash is the folder to put a file in. \: is a colon inside a name.
+    #[arg(long, value_name = "SRC:DEST[:MODE[:UID:GID]]", value_parser = inject::Parser)]
     pub(crate) inject: Vec<Inject>,
 
     /// Keeps a symlink to a folder where SOURCE has a folder of that name later on

@@ -30,7 +30,7 @@ use crate::{remedy, summary};
 Examples:
   forger mkfs rootfs.tar.zst rootfs.ext4
   docker export box | forger mkfs - rootfs.ext4 --size 4G --label root
-  forger mkfs ./rootfs rootfs.ext4 --overlay ./extra
+  forger mkfs ./rootfs rootfs.ext4 --exclude '/var/cache/*' --inject agent:/usr/bin/agent:0755
   forger mkfs --dry-run --output json rootfs.tar
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal (forger --help says more)."

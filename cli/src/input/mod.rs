@@ -8,15 +8,17 @@ use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Seek};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use forger_fs::decompress::{self, Format};
 use forger_fs::ext4::{Ignore, Layer};
 use forger_fs::folder::{self, Folder, Owners};
 use forger_fs::observe::{Note, Observer};
-use forger_fs::source::Source;
+use forger_fs::source::{self, Exclude, Select, Source};
 use forger_fs::tar;
 
+use crate::args::inject::Inject;
 use crate::args::owner::Owner;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::Environment;
@@ -51,11 +53,15 @@ impl Inputs {
             environment,
             console,
         };
-        let mut sources = vec![(opener.named(named)?, args.keep_directory_symlink)];
+        let base = opener.named(named)?;
+        let mut sources = vec![(opener.selected(base), args.keep_directory_symlink)];
         for path in &args.overlay {
             let overlay = opener.path(path, Expect::Any)?;
             let label = format!("overlay {}", path.display());
             sources.push((Box::new(Labelled::new(overlay, label)), true));
+        }
+        for file in &args.inject {
+            sources.push((inject(file)?, true));
         }
         Ok(Self { sources })
     }
@@ -89,6 +95,16 @@ struct Opener<'a> {
 }
 
 impl Opener<'_> {
+    /// Leaves out, and strips, what the options say.
+    fn selected(&self, source: Box<dyn Source>) -> Box<dyn Source> {
+        let (exclude, strip) = (&self.args.exclude, self.args.strip_components);
+        if exclude.is_empty() && strip == 0 {
+            return source;
+        }
+        let exclude = Exclude::new(exclude.iter().map(|pattern| pattern.as_bytes()));
+        Box::new(Select::new(source, exclude, strip))
+    }
+
     fn named(&mut self, named: &Named) -> Result<Box<dyn Source>, Failure> {
         if named.is_stdin() {
             return self.stdin();
@@ -197,6 +213,18 @@ impl Opener<'_> {
         })?;
         Ok(Box::new(folder))
     }
+}
+
+/// Opens one injected file or folder.
+fn inject(file: &Inject) -> Result<Box<dyn Source>, Failure> {
+    let owners = match file.owner {
+        Some((uid, gid)) => Owners::Fixed { uid, gid },
+        None => Owners::Root,
+    };
+    let label = format!("--inject {}", file.from.display());
+    let source = source::Inject::open(&file.from, &file.to, file.mode, owners)
+        .map_err(|error| Failure::failed(format!("cannot take {label}")).because(error))?;
+    Ok(Box::new(Labelled::new(Box::new(source), label)))
 }
 
 fn cannot(verb: &str, name: &str, error: io::Error) -> Failure {

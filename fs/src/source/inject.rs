@@ -9,6 +9,7 @@ use forger_block::BlockRead;
 
 use super::{AdapterError, BodyRun, Entry, Error, Rebase, Source};
 use crate::folder::{self, Folder, HostFile, Owners};
+use crate::observe::Note;
 use crate::tree::{check_name, shown};
 
 /// A file or folder of the host under a name in the tree, as a [`Source`].
@@ -84,6 +85,10 @@ impl Source for Inject {
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         self.inner().origin()
+    }
+
+    fn take_notes(&mut self) -> Vec<Note> {
+        self.inner_mut().take_notes()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use forger_block::BlockRead;
 
 use super::{AdapterError, BodyRun, Entry, EntryKind, Error, Source};
+use crate::observe::Note;
 use crate::tree::{check_name, shown};
 
 /// A source whose root becomes a folder of another tree: every name, and every hard link's target,
@@ -54,6 +55,10 @@ impl<S: Source> Source for Rebase<S> {
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         self.inner.origin()
+    }
+
+    fn take_notes(&mut self) -> Vec<Note> {
+        self.inner.take_notes()
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use forger_block::BlockRead;
 
 use super::{AdapterError, BodyRun, Entry, EntryKind, Error, Exclude, Source};
+use crate::observe::Note;
 use crate::tree::shown;
 
 /// A source without the entries that are left out, and without leading components of the others.
@@ -126,6 +127,10 @@ impl<S: Source> Source for Select<S> {
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         self.inner.origin()
+    }
+
+    fn take_notes(&mut self) -> Vec<Note> {
+        self.inner.take_notes()
     }
 }
 
