@@ -11,6 +11,7 @@ mod maintenance;
 mod mkfs;
 mod options;
 mod property;
+mod read;
 mod refused;
 mod same_bytes;
 mod sample;

@@ -28,7 +28,7 @@ const UNDEFINED_ID: u32 = u32::MAX;
 /// What is wrong with an ACL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum AclError {
+pub(crate) enum AclError {
     /// The value is no version 2 header with whole entries.
     #[error("the ACL is not in the kernel's attribute form, version 2")]
     Form,
@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn damaged_acls_are_refused() {
-        let refused: [(&[(u16, u16, u32)], AclError); 7] = [
+        type Entries = [(u16, u16, u32)];
+        let refused: [(&Entries, AclError); 7] = [
             (&[], AclError::Order),
             (&[(USER_OBJ, 7, NONE)], AclError::Order),
             (&[(0x40, 7, NONE)], AclError::Tag(0x40)),

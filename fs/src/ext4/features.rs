@@ -99,3 +99,83 @@ pub(crate) mod ro_compat {
     /// The orphan file has entries.
     pub(crate) const ORPHAN_PRESENT: u32 = 0x1_0000;
 }
+
+const COMPAT_NAMES: &[(u32, &str)] = &[
+    (compat::DIR_PREALLOC, "dir_prealloc"),
+    (compat::IMAGIC_INODES, "imagic_inodes"),
+    (compat::HAS_JOURNAL, "has_journal"),
+    (compat::EXT_ATTR, "ext_attr"),
+    (compat::RESIZE_INODE, "resize_inode"),
+    (compat::DIR_INDEX, "dir_index"),
+    (compat::SPARSE_SUPER2, "sparse_super2"),
+    (compat::FAST_COMMIT, "fast_commit"),
+    (compat::STABLE_INODES, "stable_inodes"),
+    (compat::ORPHAN_FILE, "orphan_file"),
+];
+
+const INCOMPAT_NAMES: &[(u32, &str)] = &[
+    (incompat::COMPRESSION, "compression"),
+    (incompat::FILETYPE, "filetype"),
+    (incompat::RECOVER, "needs_recovery"),
+    (incompat::JOURNAL_DEV, "journal_dev"),
+    (incompat::META_BG, "meta_bg"),
+    (incompat::EXTENTS, "extent"),
+    (incompat::BITS64, "64bit"),
+    (incompat::MMP, "mmp"),
+    (incompat::FLEX_BG, "flex_bg"),
+    (incompat::EA_INODE, "ea_inode"),
+    (incompat::DIRDATA, "dirdata"),
+    (incompat::CSUM_SEED, "metadata_csum_seed"),
+    (incompat::LARGEDIR, "large_dir"),
+    (incompat::INLINE_DATA, "inline_data"),
+    (incompat::ENCRYPT, "encrypt"),
+    (incompat::CASEFOLD, "casefold"),
+];
+
+const RO_COMPAT_NAMES: &[(u32, &str)] = &[
+    (ro_compat::SPARSE_SUPER, "sparse_super"),
+    (ro_compat::LARGE_FILE, "large_file"),
+    (ro_compat::BTREE_DIR, "btree_dir"),
+    (ro_compat::HUGE_FILE, "huge_file"),
+    (ro_compat::GDT_CSUM, "uninit_bg"),
+    (ro_compat::DIR_NLINK, "dir_nlink"),
+    (ro_compat::EXTRA_ISIZE, "extra_isize"),
+    (ro_compat::HAS_SNAPSHOT, "snapshot"),
+    (ro_compat::QUOTA, "quota"),
+    (ro_compat::BIGALLOC, "bigalloc"),
+    (ro_compat::METADATA_CSUM, "metadata_csum"),
+    (ro_compat::REPLICA, "replica"),
+    (ro_compat::READONLY, "read-only"),
+    (ro_compat::PROJECT, "project"),
+    (ro_compat::SHARED_BLOCKS, "shared_blocks"),
+    (ro_compat::VERITY, "verity"),
+    (ro_compat::ORPHAN_PRESENT, "orphan_present"),
+];
+
+/// Returns the names of the known bits of all three words, as e2fsprogs calls and orders them.
+pub(crate) fn names(compat: u32, incompat: u32, ro_compat: u32) -> Vec<&'static str> {
+    [
+        (compat, COMPAT_NAMES),
+        (incompat, INCOMPAT_NAMES),
+        (ro_compat, RO_COMPAT_NAMES),
+    ]
+    .into_iter()
+    .flat_map(|(word, table)| table.iter().filter(move |(bit, _)| word & bit != 0))
+    .map(|(_, name)| *name)
+    .collect()
+}
+
+/// Returns the names of incompatible features; unknown bits as numbers.
+pub(crate) fn incompat_names(word: u32) -> Vec<String> {
+    (0..u32::BITS)
+        .map(|shift| 1 << shift)
+        .filter(|bit| word & bit != 0)
+        .map(|bit| {
+            let known = INCOMPAT_NAMES.iter().find(|(known, _)| *known == bit);
+            known.map_or_else(
+                || format!("incompat {bit:#x}"),
+                |(_, name)| (*name).to_owned(),
+            )
+        })
+        .collect()
+}

@@ -7,7 +7,7 @@
 //! node   an unused entry that spans the block (8 bytes) | entries | tail
 //! entry  hash u32 | block u32; instead of the first hash, which is 0 or that of the entry above:
 //!        limit u16 | count u16
-//! tail   0 u32 | checksum u32 over the block up to the last entry in use and this tail
+//! tail   reserved u32 | checksum u32 over the block up to the last entry in use and this tail
 //! leaf   a block of directory entries in any order
 //! ```
 //!
@@ -261,14 +261,14 @@ fn write_index(
     let end = start + entries.len() * ENTRY;
     block[start..end].copy_from_slice(entries.as_bytes());
     block[start..start + 4].copy_from_slice(head.as_bytes());
-    let sum = index_checksum(&block[..end], seed);
+    let sum = index_checksum(&block[..end], [0; 4], seed);
     block[BLOCK - 4..].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Returns the checksum of a root or node from its bytes up to the last entry in use; the tail's own
-/// eight bytes count as zeros.
-pub(crate) fn index_checksum(used: &[u8], seed: Seed) -> u32 {
-    seed.update(used).checksum(&[0; ENTRY])
+/// Returns the checksum of a root or node from its bytes up to the last entry in use and the first four
+/// bytes of its tail, which the kernel leaves as they were; the sum itself counts as zero.
+pub(crate) fn index_checksum(used: &[u8], reserved: [u8; 4], seed: Seed) -> u32 {
+    seed.update(used).update(&reserved).checksum(&[0; 4])
 }
 
 #[cfg(test)]
@@ -309,7 +309,7 @@ mod tests {
         let (head, _) = RawCountLimit::ref_from_prefix(&block[start..]).unwrap();
         assert_eq!(usize::from(head.limit.get()), limit);
         let end = start + usize::from(head.count.get()) * ENTRY;
-        let sum = index_checksum(&block[..end], seed);
+        let sum = index_checksum(&block[..end], [0; 4], seed);
         assert_eq!(block[BLOCK - 8..BLOCK - 4], [0; 4]);
         assert_eq!(block[BLOCK - 4..], sum.to_le_bytes());
         let mut entries = <[RawIndexEntry]>::ref_from_bytes(&block[start..end])
@@ -319,8 +319,10 @@ mod tests {
         entries
     }
 
+    type Names = Vec<(Hash, Vec<u8>)>;
+
     /// Collects (hash of the entry, names in the leaf) from left to right.
-    fn leaves(data: &[u8], seed: Seed) -> Vec<(u32, Vec<(Hash, Vec<u8>)>)> {
+    fn leaves(data: &[u8], seed: Seed) -> Vec<(u32, Names)> {
         let root = block(data, 0);
         let levels = root[ROOT_ENTRIES_AT - 2];
         let mut below = index(root, ROOT_ENTRIES_AT, ROOT_LIMIT, seed);
@@ -347,7 +349,7 @@ mod tests {
             .collect()
     }
 
-    fn leaf_names(block: &[u8], seed: Seed) -> Vec<(Hash, Vec<u8>)> {
+    fn leaf_names(block: &[u8], seed: Seed) -> Names {
         assert_eq!(
             block[BLOCK - 4..],
             seed.checksum(&block[..ROOM]).to_le_bytes()

@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(raw.s_log_groups_per_flex, 4);
         assert_eq!(raw.s_overhead_clusters.get(), 2059);
         assert_eq!(raw.checksum(), 0x9ca7_611c);
-        let mut damaged = raw.clone();
+        let mut damaged = raw;
         damaged.s_checksum = 7.into();
         assert_eq!(damaged.seal(), bytes());
     }

@@ -112,7 +112,7 @@ const CHECKSUM: usize = 0x10;
 /// Why attributes have no place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum XattrError {
+pub(crate) enum XattrError {
     /// The name's prefix is not one that ext4 knows.
     #[error("the attribute {name} has a prefix that ext4 does not know")]
     UnknownPrefix {

@@ -130,4 +130,16 @@ pub enum Error {
         /// The name, lossily decoded.
         name: String,
     },
+    /// A name that must be new is there.
+    #[error("{name} exists")]
+    Exists {
+        /// The name, lossily decoded.
+        name: String,
+    },
+    /// A name that is one component has a slash.
+    #[error("the name has a slash at byte {at}")]
+    Slash {
+        /// Its place in the name in bytes.
+        at: usize,
+    },
 }

@@ -49,6 +49,7 @@ mod collect;
 mod content;
 mod dump;
 mod error;
+mod insert;
 mod link;
 mod meta;
 mod name;

@@ -219,7 +219,7 @@ impl<C> Tree<C> {
     }
 
     /// Adds a node that one name is about to refer to.
-    fn push(&mut self, meta: Meta, kind: Kind<C>, implied: bool) -> NodeId {
+    pub(super) fn push(&mut self, meta: Meta, kind: Kind<C>, implied: bool) -> NodeId {
         let id = u32::try_from(self.nodes.len()).expect("check_room has counted the nodes");
         self.charge(meta_cost(&meta).saturating_add(kind_cost(&kind)));
         self.nodes.push(Some(Node::new(meta, kind, implied)));

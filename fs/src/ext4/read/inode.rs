@@ -1,0 +1,392 @@
+//! Inodes, validated.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+use zerocopy::FromBytes;
+
+use super::blocks::Blocks;
+use super::superblock::Superblock;
+use super::{Image, ReadError, group};
+use crate::ext4::checksum::Seed;
+use crate::ext4::damage::Damage;
+use crate::ext4::features::{incompat, ro_compat};
+use crate::ext4::halves::{join_shorts, shorts};
+use crate::ext4::inode::{
+    CHECKSUM_HI, CHECKSUM_LO, FIELDS, RawInode, decode_device, decode_time, flag, mode,
+};
+use crate::ext4::{BlockNo, InodeNo};
+use crate::tree::{Device, InodeFlags, Time};
+
+/// Length of the fields that every inode has.
+pub(crate) const BASE: usize = 128;
+
+/// What an inode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileType {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+impl FileType {
+    /// Returns the type that `i_mode` has.
+    pub(crate) fn of(i_mode: u16) -> Option<Self> {
+        Some(match i_mode & mode::TYPE {
+            mode::FILE => Self::File,
+            mode::DIRECTORY => Self::Directory,
+            mode::SYMLINK => Self::Symlink,
+            mode::CHAR => Self::CharDevice,
+            mode::BLOCK => Self::BlockDevice,
+            mode::FIFO => Self::Fifo,
+            mode::SOCKET => Self::Socket,
+            _ => return None,
+        })
+    }
+}
+
+/// An inode.
+#[derive(Clone, Debug)]
+pub struct Inode {
+    number: InodeNo,
+    raw: RawInode,
+    /// Bytes of fields beyond the first 128 that are in use.
+    extra: u16,
+    file_type: FileType,
+    /// What follows the fields, where it holds extended attributes.
+    pub(crate) tail: Box<[u8]>,
+}
+
+/// The bytes of an inode as they stand in the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes<'a> {
+    pub(crate) raw: RawInode,
+    pub(crate) all: &'a [u8],
+}
+
+impl<'a> Bytes<'a> {
+    /// Takes the bytes of an inode: 128 or more.
+    pub(crate) fn new(all: &'a [u8]) -> Option<Self> {
+        let mut fields = [0; FIELDS];
+        let len = all.len().min(FIELDS);
+        fields.get_mut(..len)?.copy_from_slice(all.get(..len)?);
+        (len >= BASE).then(|| Self {
+            raw: RawInode::read_from_bytes(&fields).expect("the size is that of the structure"),
+            all,
+        })
+    }
+
+    /// Returns `i_extra_isize`; 0 where inodes have 128 bytes.
+    pub(crate) fn extra(&self) -> u16 {
+        if self.all.len() > BASE {
+            self.raw.i_extra_isize.get()
+        } else {
+            0
+        }
+    }
+
+    /// Checks that the fields end inside the inode.
+    pub(crate) fn check_extra(&self) -> Result<(), Damage> {
+        let extra = self.extra();
+        let room = self.all.len().saturating_sub(BASE);
+        if usize::from(extra) > room || !extra.is_multiple_of(4) {
+            return Err(Damage::field(
+                "i_extra_isize",
+                extra,
+                "it is a multiple of 4 that fits the inode",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks the checksum.
+    pub(crate) fn check_sum(&self, number: InodeNo, seed: Seed) -> Result<(), Damage> {
+        // The high half is there when the extra fields reach it.
+        let wide = self.all.len() > BASE && self.extra() >= 4;
+        let computed = self.sum(number, seed, wide);
+        let lo = self.raw.i_checksum_lo.get();
+        let (found, computed) = if wide {
+            (join_shorts(lo, self.raw.i_checksum_hi.get()), computed)
+        } else {
+            (lo.into(), shorts(computed).0.into())
+        };
+        if found != computed {
+            return Err(Damage::Checksum {
+                what: "inode",
+                found,
+                computed,
+            });
+        }
+        Ok(())
+    }
+
+    fn sum(&self, number: InodeNo, seed: Seed, wide: bool) -> u32 {
+        let part = |range: std::ops::Range<usize>| self.all.get(range).unwrap_or_default();
+        let end = self.all.len();
+        let sum = seed
+            .inode(number, self.raw.i_generation.get())
+            .update(part(0..CHECKSUM_LO))
+            .update(&[0; 2]);
+        let after = CHECKSUM_LO.saturating_add(2);
+        if wide {
+            sum.update(part(after..CHECKSUM_HI))
+                .update(&[0; 2])
+                .checksum(part(CHECKSUM_HI.saturating_add(2)..end))
+        } else {
+            sum.checksum(part(after..end))
+        }
+    }
+}
+
+impl Inode {
+    /// Validates an inode that is in use.
+    pub(crate) fn parse(
+        number: InodeNo,
+        bytes: &[u8],
+        superblock: &Superblock,
+    ) -> Result<Self, Damage> {
+        let bytes = Bytes::new(bytes).ok_or(Damage::Structure("the inode is cut off"))?;
+        if let Some(seed) = superblock.seed() {
+            bytes.check_sum(number, seed)?;
+        }
+        bytes.check_extra()?;
+        let i_mode = bytes.raw.i_mode.get();
+        let file_type = FileType::of(i_mode)
+            .ok_or_else(|| Damage::field("i_mode", i_mode, "it names a type of file"))?;
+        Ok(Self::new(number, bytes, file_type, superblock))
+    }
+
+    /// Takes an inode whose extra fields end inside it.
+    pub(crate) fn new(
+        number: InodeNo,
+        bytes: Bytes<'_>,
+        file_type: FileType,
+        superblock: &Superblock,
+    ) -> Self {
+        let mut raw = bytes.raw;
+        // Only regular files and, with large_dir, directories have a high word of the size.
+        let wide = file_type == FileType::File || superblock.has_incompat(incompat::LARGEDIR);
+        if !wide {
+            raw.i_size_high = 0.into();
+        }
+        let extra = bytes.extra();
+        let start = BASE.saturating_add(extra.into());
+        let tail = bytes.all.get(start..).unwrap_or_default();
+        let attributes =
+            bytes.all.len() > BASE && tail.starts_with(&crate::ext4::xattr::MAGIC.to_le_bytes());
+        Self {
+            number,
+            raw,
+            extra,
+            file_type,
+            tail: if attributes { tail.into() } else { [].into() },
+        }
+    }
+
+    /// Returns the inode's number.
+    #[must_use]
+    pub fn number(&self) -> InodeNo {
+        self.number
+    }
+
+    /// Returns what it is.
+    #[must_use]
+    pub fn file_type(&self) -> FileType {
+        self.file_type
+    }
+
+    /// Returns the permission bits with setuid, setgid and sticky.
+    #[must_use]
+    pub fn mode(&self) -> u16 {
+        self.raw.i_mode.get() & !mode::TYPE
+    }
+
+    /// Returns the owning user id.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.raw.uid()
+    }
+
+    /// Returns the owning group id.
+    #[must_use]
+    pub fn gid(&self) -> u32 {
+        self.raw.gid()
+    }
+
+    /// Returns the length of the content in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.raw.size()
+    }
+
+    /// Returns how many names refer to it; 1 on a directory with more than 65,000 subdirectories.
+    #[must_use]
+    pub fn links(&self) -> u16 {
+        self.raw.i_links_count.get()
+    }
+
+    /// Returns all flags, those included that users cannot set.
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        self.raw.i_flags.get()
+    }
+
+    /// Returns the flags that users can set and see.
+    #[must_use]
+    pub fn user_flags(&self) -> InodeFlags {
+        InodeFlags(self.flags() & InodeFlags::ALL)
+    }
+
+    /// Returns the generation.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.raw.i_generation.get()
+    }
+
+    /// Returns the project id.
+    #[must_use]
+    pub fn project(&self) -> u32 {
+        if self.has_extra(32) {
+            self.raw.i_projid.get()
+        } else {
+            0
+        }
+    }
+
+    /// Returns the space it takes in the image, in bytes.
+    #[must_use]
+    pub fn space(&self, superblock: &Superblock) -> u64 {
+        let blocks = self.blocks_field(superblock);
+        if self.has_flag(flag::HUGE_FILE) {
+            blocks.saturating_mul(superblock.block_size().into())
+        } else {
+            blocks.saturating_mul(512)
+        }
+    }
+
+    /// Returns the time of the last change of the content.
+    #[must_use]
+    pub fn mtime(&self) -> Time {
+        self.time(self.raw.i_mtime.get(), self.raw.i_mtime_extra.get(), 12)
+    }
+
+    /// Returns the time of the last access.
+    #[must_use]
+    pub fn atime(&self) -> Time {
+        self.time(self.raw.i_atime.get(), self.raw.i_atime_extra.get(), 16)
+    }
+
+    /// Returns the time of the last change of the metadata.
+    #[must_use]
+    pub fn ctime(&self) -> Time {
+        self.time(self.raw.i_ctime.get(), self.raw.i_ctime_extra.get(), 8)
+    }
+
+    /// Returns the time of creation, where the inode has room for it.
+    #[must_use]
+    pub fn crtime(&self) -> Option<Time> {
+        self.has_extra(20)
+            .then(|| self.time(self.raw.i_crtime.get(), self.raw.i_crtime_extra.get(), 24))
+    }
+
+    /// Returns the device number, of a device.
+    #[must_use]
+    pub fn device(&self) -> Option<Device> {
+        matches!(self.file_type, FileType::CharDevice | FileType::BlockDevice)
+            .then(|| decode_device(&self.raw.i_block))
+    }
+
+    /// Tells whether content and names are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.has_flag(flag::ENCRYPT)
+    }
+
+    /// Returns the fields as they stand on disk.
+    pub(crate) fn raw(&self) -> &RawInode {
+        &self.raw
+    }
+
+    pub(crate) fn has_flag(&self, flag: u32) -> bool {
+        self.flags() & flag != 0
+    }
+
+    /// Returns the block of extended attributes, if any.
+    pub(crate) fn xattr_block(&self, superblock: &Superblock) -> Option<BlockNo> {
+        let mut block = self.raw.file_acl();
+        if !superblock.has_incompat(incompat::BITS64) {
+            block = BlockNo(self.raw.i_file_acl_lo.get().into());
+        }
+        (block.0 != 0).then_some(block)
+    }
+
+    /// Returns `i_blocks`: sectors, or blocks with [`HUGE_FILE`](flag::HUGE_FILE).
+    pub(crate) fn blocks_field(&self, superblock: &Superblock) -> u64 {
+        if superblock.has_ro_compat(ro_compat::HUGE_FILE) {
+            self.raw.blocks_field()
+        } else {
+            self.raw.i_blocks_lo.get().into()
+        }
+    }
+
+    /// Returns the seed of the checksums of what belongs to the inode.
+    pub(crate) fn seed(&self, superblock: &Superblock) -> Option<Seed> {
+        let seed = superblock.seed()?;
+        Some(seed.inode(self.number, self.generation()))
+    }
+
+    /// Tells whether a symlink's target stands in `i_block`.
+    pub(crate) fn is_fast_symlink(&self, superblock: &Superblock) -> bool {
+        let xattr = self
+            .xattr_block(superblock)
+            .map_or(0, |_| u64::from(superblock.cluster_size()) / 512);
+        self.file_type == FileType::Symlink
+            && !self.has_flag(flag::EXTENTS | flag::INLINE_DATA)
+            && self.blocks_field(superblock) == xattr
+    }
+
+    /// Tells whether the fields reach `end` bytes beyond the first 128.
+    fn has_extra(&self, end: u16) -> bool {
+        self.extra >= end
+    }
+
+    fn time(&self, seconds: u32, extra: u32, end: u16) -> Time {
+        decode_time(seconds, if self.has_extra(end) { extra } else { 0 })
+    }
+}
+
+/// Reads and verifies an inode that is in use.
+pub(crate) fn read(
+    superblock: &Superblock,
+    blocks: &Blocks,
+    number: InodeNo,
+) -> Result<Inode, ReadError> {
+    let (place, offset) = group::inode_place(superblock, blocks, number)?;
+    let block = blocks.read(place)?;
+    let end = offset.saturating_add(superblock.inode_size().into());
+    let bytes = block.get(offset..end).unwrap_or_default();
+    Inode::parse(number, bytes, superblock).map_err(|damage| ReadError::inode(number, damage))
+}
+
+impl Image {
+    /// Reads an inode that is in use.
+    ///
+    /// # Errors
+    /// [`ReadError::Corrupt`] when there is no such inode, when it is not in use, or damaged.
+    pub fn inode(&self, number: InodeNo) -> Result<Inode, ReadError> {
+        read(&self.superblock, &self.blocks, number)
+    }
+}

@@ -1,0 +1,111 @@
+//! Where the blocks of a file stand: extent trees and indirect blocks, walked for whoever asks.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+use super::blocks::Blocks;
+use super::superblock::Superblock;
+use super::{Image, Inode, ReadError, extents, indirect};
+use crate::ext4::BlockNo;
+use crate::ext4::damage::{Damage, Location};
+use crate::ext4::inode::flag;
+
+/// A run of blocks as the map has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mapped {
+    /// First block in the file.
+    pub(crate) logical: u64,
+    /// First block in the image.
+    pub(crate) physical: BlockNo,
+    /// Number of blocks, at least 1.
+    pub(crate) len: u64,
+    /// Whether the blocks are allocated but read as zeros.
+    pub(crate) unwritten: bool,
+}
+
+/// What receives a walk through the map of a file.
+pub(crate) trait Visitor {
+    /// Takes a block of the map itself: a node of the extent tree, or an indirect block. The walk
+    /// goes below it when this returns true.
+    fn node(&mut self, block: BlockNo) -> Result<bool, ReadError>;
+
+    /// Takes a run of blocks, in file order.
+    fn run(&mut self, run: Mapped) -> Result<(), ReadError>;
+
+    /// Takes what is wrong; the walk goes on beside it when this returns `Ok`.
+    fn damage(&mut self, location: Location, damage: Damage) -> Result<(), ReadError>;
+}
+
+/// The parts of an image that a walk needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access<'a> {
+    pub(crate) superblock: &'a Superblock,
+    pub(crate) blocks: &'a Blocks,
+}
+
+impl Access<'_> {
+    /// Walks the map of an inode, which is neither inline nor a fast symlink.
+    pub(crate) fn walk(self, inode: &Inode, visitor: &mut dyn Visitor) -> Result<(), ReadError> {
+        if inode.has_flag(flag::EXTENTS) {
+            extents::walk(self, inode, visitor)
+        } else {
+            indirect::walk(self, inode, visitor)
+        }
+    }
+
+    /// Returns the runs that hold the content up to the inode's size.
+    pub(crate) fn runs(self, inode: &Inode) -> Result<Vec<Mapped>, ReadError> {
+        let blocks = inode.size().div_ceil(self.superblock.block_size().into());
+        let mut runs = Runs {
+            blocks,
+            runs: Vec::new(),
+        };
+        self.walk(inode, &mut runs)?;
+        Ok(runs.runs)
+    }
+}
+
+/// Collects runs up to a number of blocks; stops at the first damage.
+struct Runs {
+    blocks: u64,
+    runs: Vec<Mapped>,
+}
+
+impl Visitor for Runs {
+    fn node(&mut self, _: BlockNo) -> Result<bool, ReadError> {
+        Ok(true)
+    }
+
+    fn run(&mut self, mut run: Mapped) -> Result<(), ReadError> {
+        run.len = run.len.min(self.blocks.saturating_sub(run.logical));
+        if run.len == 0 {
+            return Ok(());
+        }
+        match self.runs.last_mut() {
+            Some(last)
+                if last.unwritten == run.unwritten
+                    && last.logical.saturating_add(last.len) == run.logical
+                    && last.physical.0.saturating_add(last.len) == run.physical.0 =>
+            {
+                last.len = last.len.saturating_add(run.len);
+            }
+            _ => self.runs.push(run),
+        }
+        Ok(())
+    }
+
+    fn damage(&mut self, location: Location, damage: Damage) -> Result<(), ReadError> {
+        Err(ReadError::corrupt(location, damage))
+    }
+}
+
+impl Image {
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access {
+            superblock: &self.superblock,
+            blocks: &self.blocks,
+        }
+    }
+}

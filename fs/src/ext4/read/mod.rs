@@ -1,0 +1,132 @@
+//! Reading ext2, ext3 and ext4 images.
+//!
+//! An [`Image`] is opened over any [`BlockRead`]: a file, a partition, a plan that nobody has written.
+//! Every structure is validated and its checksum verified before it is used; a journal that was not
+//! replayed is replayed in memory, and the image is never written. What is read is bounded by what is
+//! really there: no field of a hostile image makes the reader loop, or allocate beyond the
+//! structure's own size.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+mod blocks;
+mod content;
+mod directory;
+mod error;
+mod extents;
+mod group;
+mod indirect;
+mod inode;
+mod journal;
+mod log;
+mod lookup;
+mod map;
+mod orphan;
+mod replayed;
+mod superblock;
+mod tree;
+mod xattr;
+
+use std::sync::Arc;
+
+use forger_block::BlockRead;
+
+pub use directory::DirectoryEntry;
+pub use error::ReadError;
+pub use inode::{FileType, Inode};
+pub use superblock::Superblock;
+
+use self::blocks::Blocks;
+use self::journal::Journal;
+use self::map::Access;
+use self::replayed::Replayed;
+use super::damage::{Damage, Location};
+use super::superblock as raw;
+
+/// An ext2, ext3 or ext4 filesystem that is read.
+#[derive(Debug)]
+pub struct Image {
+    superblock: Superblock,
+    blocks: Blocks,
+    replayed: bool,
+}
+
+impl Image {
+    /// Opens a filesystem; replays its journal in memory where that is needed.
+    ///
+    /// # Errors
+    /// [`ReadError::NotExt`] for something else, [`ReadError::Features`] for features that cannot be
+    /// read, [`ReadError::Unsupported`] for journals that cannot be replayed, and
+    /// [`ReadError::Corrupt`] for a damaged superblock or journal.
+    pub fn open(source: Arc<dyn BlockRead>) -> Result<Self, ReadError> {
+        let superblock = read_superblock(&*source)?;
+        let blocks = Blocks::new(Arc::clone(&source), superblock.block_len());
+        if !superblock.needs_recovery() {
+            return Ok(Self {
+                superblock,
+                blocks,
+                replayed: false,
+            });
+        }
+        let number = superblock.journal().ok_or(ReadError::Unsupported {
+            location: Location::Superblock,
+            what: "a journal on another device",
+        })?;
+        let access = Access {
+            superblock: &superblock,
+            blocks: &blocks,
+        };
+        let patches = Journal::open(access, number)?.replay()?;
+        let replayed = Replayed::new(source, superblock.block_size(), patches);
+        let source: Arc<dyn BlockRead> = Arc::new(replayed);
+        let superblock = read_superblock(&*source)?;
+        Ok(Self {
+            blocks: Blocks::new(source, superblock.block_len()),
+            superblock,
+            replayed: true,
+        })
+    }
+
+    /// Returns what the superblock says.
+    #[must_use]
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Tells whether a journal was replayed in memory.
+    #[must_use]
+    pub fn replayed(&self) -> bool {
+        self.replayed
+    }
+
+    /// Returns the image's bytes as they are after the journal is replayed.
+    #[must_use]
+    pub fn source(&self) -> &Arc<dyn BlockRead> {
+        self.blocks.source()
+    }
+}
+
+fn read_superblock(source: &dyn BlockRead) -> Result<Superblock, ReadError> {
+    let mut bytes = [0; raw::SIZE];
+    if source.len() < 2 * raw::OFFSET {
+        return Err(ReadError::NotExt {
+            reason: format!("{} bytes are too few", source.len()),
+        });
+    }
+    source.read_at(raw::OFFSET, &mut bytes)?;
+    let superblock = Superblock::parse(&bytes)?;
+    if superblock.size() > source.len() {
+        let damage = Damage::Field {
+            field: "s_blocks_count",
+            value: superblock.blocks(),
+            rule: "the image is shorter",
+        };
+        return Err(ReadError::corrupt(Location::Superblock, damage));
+    }
+    Ok(superblock)
+}
+
+#[cfg(test)]
+mod tests;
