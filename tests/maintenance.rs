@@ -119,7 +119,7 @@ fn write_everywhere(root: &Path) {
         }
     }
     for (i, folder) in folders.iter().enumerate().take(500) {
-        fs::write(folder.join("written-later"), vec![b'w'; 100 * i]).unwrap();
+        fs::write(folder.join("written-later"), vec![b'w'; 10 * i]).unwrap();
     }
     let many = root.join("new");
     fs::create_dir(&many).unwrap();

@@ -132,9 +132,9 @@ fn large_folder_has_a_hash_tree_and_every_name_is_found_through_it() {
     need!("loop", "debugfs", "e2fsck");
     let scratch = Scratch::new();
     let mut archive = Archive::new();
-    for i in 0..12_000 {
+    for i in 0..16_000 {
         archive.push(&Member::file(
-            format!("many/{}-{i}", "n".repeat(i % 120)),
+            format!("many/{}-{i}", "n".repeat(i % 240)),
             "",
         ));
     }
@@ -148,8 +148,8 @@ fn large_folder_has_a_hash_tree_and_every_name_is_found_through_it() {
         &htree[..htree.len().min(600)]
     );
     let mount = Mount::read_only(&image);
-    for i in 0..12_000 {
-        let path = mount.join(format!("many/{}-{i}", "n".repeat(i % 120)));
+    for i in 0..16_000 {
+        let path = mount.join(format!("many/{}-{i}", "n".repeat(i % 240)));
         assert!(path.symlink_metadata().is_ok(), "{i} is not found");
     }
 }

@@ -272,7 +272,7 @@ fn dry_run_tells_the_size_as_json_and_writes_nothing() {
         Some(image.metadata().unwrap().len()),
         "{json}"
     );
-    for field in ["inodes", "free_inodes", "free_blocks"] {
+    for field in ["inodes", "free_inodes", "free"] {
         assert!(
             json[field].as_u64().is_some_and(|n| n > 0),
             "{field} of {json}"

@@ -228,7 +228,7 @@ fn attributes_of_libarchive_and_flags_arrive() {
             Member::file("both", "")
                 .record("LIBARCHIVE.xattr.user.x", "eA==")
                 .xattr("user.x", "x"),
-            Member::file("flags", "").record("SCHILY.fflags", "noatime,nodump,append"),
+            Member::file("flags", "").record("SCHILY.fflags", "noatime,nodump,sappnd"),
         ],
     );
     let mount = Mount::read_only(&image);

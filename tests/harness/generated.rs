@@ -61,9 +61,9 @@ fn step(choices: &mut Choices<'_>, world: &mut World, members: &mut Vec<Member>)
     let name = name(choices, world);
     let made = match choices.byte() % 16 {
         0..=2 => {
-            // Told to remove folders for files, GNU tar empties them for folders as well, and where
-            // a folder replaces something it forgets the time of the folder around it.
-            if !world.folders.contains(&name) && !world.others.contains(&name) {
+            // Told to remove folders for files, GNU tar empties them for folders as well.
+            if !world.folders.contains(&name) {
+                world.take(&name);
                 world.folders.push(name.clone());
                 members.push(dressed(Member::dir(&name), choices));
             }

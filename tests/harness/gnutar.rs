@@ -52,7 +52,13 @@ impl Extracted {
                 "--same-owner",
                 "--numeric-owner",
             ])
-            .args(["--xattrs", "--xattrs-include=*", "--acls"])
+            // Folders get their times when nothing more will come into them.
+            .args([
+                "--delay-directory-restore",
+                "--xattrs",
+                "--xattrs-include=*",
+                "--acls",
+            ])
             .args(args)
             .arg("--file")
             .arg(tar)

@@ -45,24 +45,6 @@ impl Listing {
         Self { lines }
     }
 
-    /// Leaves the times of folders out.
-    #[must_use]
-    pub fn without_folder_times(mut self) -> Self {
-        for line in self
-            .lines
-            .values_mut()
-            .filter(|line| line.starts_with("folder "))
-        {
-            // Kind, mode and owner stand before the time.
-            let mut words: Vec<&str> = line.split(' ').collect();
-            if words.len() > 3 {
-                words.remove(3);
-            }
-            *line = words.join(" ");
-        }
-        self
-    }
-
     /// Returns the number of paths, the root included.
     #[must_use]
     pub fn len(&self) -> usize {
