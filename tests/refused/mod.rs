@@ -1,10 +1,13 @@
 //! What cannot be an image is refused: the exit status, the words, and nothing left behind.
 
+mod cut;
+mod unrepresentable;
+
 use forger_tests::archive::{Archive, BLOCK, Dialect, Member, pax_record, seal};
 use forger_tests::forger::forger;
 use forger_tests::judge::assert_clean;
 use forger_tests::need;
-use forger_tests::process::{Output, Run};
+use forger_tests::process::Output;
 use forger_tests::scratch::Scratch;
 
 /// One archive that must be refused, and what the message must say.
@@ -289,160 +292,6 @@ fn files_beyond_16_tib_are_refused() {
     let size = (16 << 40) + 1;
     let bad = Member::pax_sparse(b"huge", &[(0, 1), (size, 0)], b"x", size);
     assert_refused("17 TiB", &member("huge", &bad));
-}
-
-/// What ext4 cannot hold, and the KIND that lets it be left out.
-fn unrepresentable() -> Vec<(&'static str, &'static str, Member)> {
-    let file = || Member::file("bad", "content");
-    let acl = "user::rw-,user:alice:rw-,group::r--,mask::rw-,other::r--";
-    vec![
-        (
-            "an attribute of unknown kind",
-            "xattrs",
-            file().xattr("weird.name", "value"),
-        ),
-        (
-            "an attribute without a prefix",
-            "xattrs",
-            file().xattr("noprefix", "value"),
-        ),
-        (
-            "an attribute larger than a block",
-            "xattrs",
-            file().xattr("user.big", vec![b'v'; 5000]),
-        ),
-        (
-            "attributes that do not fit together",
-            "xattrs",
-            (0..40).fold(file(), |f, i| {
-                f.xattr(&format!("user.{i}"), vec![b'v'; 200])
-            }),
-        ),
-        (
-            "a wide major number",
-            "devices",
-            Member::chardev("bad", 4096, 0),
-        ),
-        (
-            "a wide minor number",
-            "devices",
-            Member::blockdev("bad", 1, 1 << 20),
-        ),
-        (
-            "a time after 2446",
-            "times",
-            file().mtime(15_032_385_536, 0),
-        ),
-        (
-            "a time before 1901",
-            "times",
-            file().mtime(-2_147_483_649, 0),
-        ),
-        ("an ACL with a name", "acls", file().acl("access", acl)),
-        (
-            "an unknown inode flag",
-            "flags",
-            file().record("SCHILY.fflags", "uchg"),
-        ),
-    ]
-}
-
-#[test]
-fn what_ext4_cannot_hold_is_refused_with_the_entry() {
-    for (title, kind, bad) in unrepresentable() {
-        let case = member("bad", &bad);
-        assert_refused(title, &case);
-        let said = refusal(&case.archive);
-        assert!(
-            said.contains(&format!("--ignore {kind}")),
-            "{title}: no remedy in: {said}"
-        );
-    }
-}
-
-#[test]
-fn what_ext4_cannot_hold_is_left_out_with_a_note_on_request() {
-    need!("e2fsck");
-    for (title, kind, bad) in unrepresentable() {
-        let scratch = Scratch::new();
-        let tar = scratch.file("in.tar", member("bad", &bad).archive);
-        let image = scratch.path("out.ext4");
-        let run = forger()
-            .arg("mkfs")
-            .arg(&tar)
-            .arg(&image)
-            .args(["--ignore", kind]);
-        let output = run.ok();
-        assert!(flat(&output).contains("bad"), "{title}: {output}");
-        assert_clean(&image);
-    }
-}
-
-/// A small archive of several members, and the offset of its end marker.
-fn several() -> (Vec<u8>, usize) {
-    let mut archive = Archive::new();
-    archive.extend(&[
-        Member::dir("folder"),
-        Member::file("folder/file", vec![b'f'; 700])
-            .mtime(1, 5)
-            .xattr("user.a", "b"),
-        Member::gnu_sparse(
-            b"sparse",
-            &[(0, 512), (8192, 512), (9000, 0)],
-            vec![b's'; 1024],
-            9000,
-        ),
-        Member::symlink("link", "l".repeat(200)),
-        Member::file("last", "last"),
-    ]);
-    let end = archive.clone().open().len();
-    (archive.finish(), end)
-}
-
-#[test]
-fn archive_cut_anywhere_is_refused() {
-    let (archive, end) = several();
-    let scratch = Scratch::new();
-    let run = |cut: usize, args: &[&str]| {
-        let output = scratch.mkfs_piped(&archive[..cut], "out.ext4", args);
-        assert!(!output.errors().contains("panicked"), "{output}");
-        output
-    };
-    let cuts = (0..end)
-        .step_by(97)
-        .chain((0..=end).step_by(BLOCK))
-        .chain([end - 1, end + 511]);
-    for cut in cuts {
-        let output = run(cut, &[]);
-        assert_eq!(output.status.code(), Some(1), "cut at {cut}: {output}");
-        assert!(scratch.names(".").is_empty(), "cut at {cut}: {output}");
-        let said = flat(&output);
-        assert!(
-            cut == 0 || said.contains("byte"),
-            "cut at {cut}: no offset in: {said}"
-        );
-    }
-    // A lost end marker can be accepted, a lost part of a member cannot.
-    let missing = flat(&run(end, &[]));
-    assert!(missing.contains("--allow-missing-eof"), "{missing}");
-    assert!(!run(end - 513, &["--allow-missing-eof"]).status.success());
-    assert!(run(end, &["--allow-missing-eof"]).status.success());
-}
-
-#[test]
-fn compressed_archive_cut_or_damaged_is_refused() {
-    need!("gzip", "zstd", "xz", "bzip2");
-    let (archive, _) = several();
-    for tool in ["gzip", "zstd", "xz", "bzip2"] {
-        let packed = Run::new(tool).arg("-c").stdin(&archive[..]).ok().stdout;
-        for cut in [1, 5, packed.len() / 2, packed.len() - 1] {
-            refusal(&packed[..cut]);
-        }
-        let mut damaged = packed.clone();
-        let middle = packed.len() / 2;
-        damaged[middle] ^= 0x55;
-        refusal(&damaged);
-    }
 }
 
 #[test]
