@@ -57,6 +57,17 @@ pub(crate) fn json(path: Option<&str>, summary: &Summary) -> Value {
     })
 }
 
+/// Says what was derived from content and options, or given.
+pub(crate) fn derived(summary: &Summary) -> String {
+    format!(
+        "uuid {}, hash seed {}, time {}, journal {}",
+        uuid::text(&summary.uuid),
+        uuid::text(&summary.hash_seed),
+        time::text(summary.time),
+        human(summary.journal_bytes),
+    )
+}
+
 fn free_bytes(summary: &Summary) -> u64 {
     summary.free_blocks.saturating_mul(BLOCK_SIZE)
 }

@@ -56,7 +56,8 @@ pub(crate) struct SourceArgs {
     /// Lays a tar or folder over SOURCE (repeatable, in order)
     ///
     /// Later entries win. A folder over a symlink to a folder keeps the symlink, so that an
-    /// overlay's lib/ lands in usr/lib of a merged-usr tree.
+    /// overlay's lib/ lands in usr/lib of a merged-usr tree. The owner, mode and times of DIR itself
+    /// are not taken; a tar's entry for its root is.
     #[arg(long, value_name = "DIR|TAR")]
     pub(crate) overlay: Vec<PathBuf>,
 

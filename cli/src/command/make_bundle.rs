@@ -146,6 +146,7 @@ fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, S
     let file = output.open()?;
     let made = bundle::make(&mut inputs.layers(), &options, &file, console)
         .map_err(|error| remedy::bundle(what(), error))?;
+    console.detail(&summary::derived(&made.image));
     console.finishing();
     let path = output.publish(file, &made, console)?;
     Ok((output.result_stream(), report(format, &path, &made)))

@@ -98,10 +98,11 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
             stream: Stream::Stdout,
         });
     };
-    let what = || format!("cannot make {} from {source}", output.shown());
+    let what = || format!("cannot make {} from {source}", output.product());
     let mut sink = output.open_placed(console.signals())?;
     let summary = ext4::write(&mut inputs.layers(), &options, &mut *sink, console)
         .map_err(|error| remedy::ext4(what(), error))?;
+    console.detail(&summary::derived(&summary));
     console.finishing();
     sink.finish(summary.size)
         .map_err(|error| remedy::block(what(), error))?;

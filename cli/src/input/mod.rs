@@ -2,6 +2,7 @@
 
 mod labelled;
 mod owned;
+mod rootless;
 mod stream;
 
 use std::ffi::OsStr;
@@ -27,6 +28,7 @@ use crate::progress::Console;
 pub(crate) use labelled::InSource;
 use labelled::Labelled;
 use owned::Owned;
+use rootless::Rootless;
 use stream::Stream;
 
 /// All sources of one filesystem, open, in the order in which they are laid over each other.
@@ -56,9 +58,9 @@ impl Inputs {
         let base = opener.named(named)?;
         let mut sources = vec![(opener.selected(base), args.keep_directory_symlink)];
         for path in &args.overlay {
-            let overlay = opener.path(path, Expect::Any)?;
-            let label = format!("overlay {}", path.display());
-            sources.push((Box::new(Labelled::new(overlay, label)), true));
+            let label = format!("--overlay {}", path.display());
+            let overlay = Labelled::new(opener.overlay(path, &label)?, label);
+            sources.push((Box::new(overlay), true));
         }
         for file in &args.inject {
             sources.push((inject(file)?, true));
@@ -105,6 +107,20 @@ impl Opener<'_> {
         Box::new(Select::new(source, exclude, strip))
     }
 
+    /// Opens an overlay. A folder's own mode and times are those of a place to gather files in: the root keeps its own.
+    fn overlay(&mut self, path: &Path, label: &str) -> Result<Box<dyn Source>, Failure> {
+        if !path.is_dir() {
+            return self.path(path, Expect::Tar);
+        }
+        let (owners, mapped) = self.owners();
+        if mapped {
+            self.console.say(&format!(
+                "{label}: its files are owned by root in the output (--owner keep keeps the owners)"
+            ));
+        }
+        Ok(Box::new(Rootless::new(self.folder(path, owners)?)))
+    }
+
     fn named(&mut self, named: &Named) -> Result<Box<dyn Source>, Failure> {
         if named.is_stdin() {
             return self.stdin();
@@ -146,7 +162,13 @@ impl Opener<'_> {
                 "{name} is a folder, not a tar archive"
             ))
             .help("--rootfs-dir takes folders")),
-            (true, _) => self.folder(path),
+            (true, _) => {
+                let (owners, mapped) = self.owners();
+                if mapped {
+                    self.console.note(Note::OwnersMapped);
+                }
+                Ok(Box::new(self.folder(path, owners)?))
+            }
             (false, Expect::Folder) => {
                 Err(Failure::failed(format!("{name} is no folder"))
                     .help("--rootfs-tar takes archives"))
@@ -194,24 +216,24 @@ impl Opener<'_> {
         })
     }
 
-    fn folder(&mut self, path: &Path) -> Result<Box<dyn Source>, Failure> {
-        let owners = match self.args.owner {
-            Some(Owner::Keep) => Owners::Keep,
-            Some(Owner::Ids(uid, gid)) => Owners::Fixed { uid, gid },
-            None if self.environment.uid == 0 => Owners::Keep,
-            None => {
-                self.console.note(Note::OwnersMapped);
-                Owners::Root
-            }
-        };
+    /// Returns who owns the files of folders, and whether that needs to be said.
+    fn owners(&self) -> (Owners, bool) {
+        match self.args.owner {
+            Some(Owner::Keep) => (Owners::Keep, false),
+            Some(Owner::Ids(uid, gid)) => (Owners::Fixed { uid, gid }, false),
+            None if self.environment.uid == 0 => (Owners::Keep, false),
+            None => (Owners::Root, true),
+        }
+    }
+
+    fn folder(&self, path: &Path, owners: Owners) -> Result<Folder, Failure> {
         let options = folder::Options {
             owners,
             one_file_system: self.args.one_file_system,
         };
-        let folder = Folder::open(path, options).map_err(|error| {
+        Folder::open(path, options).map_err(|error| {
             Failure::failed(format!("cannot take the folder {}", path.display())).because(error)
-        })?;
-        Ok(Box::new(folder))
+        })
     }
 }
 

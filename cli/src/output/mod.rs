@@ -56,6 +56,14 @@ impl Output {
         &self.shown
     }
 
+    /// What the output is called in "cannot make ...".
+    pub(crate) fn product(&self) -> &str {
+        match self.target {
+            Target::Stdout => "an image",
+            _ => &self.shown,
+        }
+    }
+
     /// Where the result goes: standard output, unless that is the output itself.
     pub(crate) fn result_stream(&self) -> Stream {
         match self.target {
