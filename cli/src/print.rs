@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::args::Global;
 use crate::exit::Failure;
 
 /// Where results go.
@@ -26,6 +27,17 @@ pub(crate) fn result(stream: Stream, text: &str) -> Result<(), Failure> {
         io::ErrorKind::BrokenPipe => Failure::broken_pipe(),
         _ => Failure::failed(format!("cannot write the result to {name}")).because(error),
     })
+}
+
+/// Writes what a command says about its work: as [`result()`], but a quiet command says nothing on standard error.
+///
+/// # Errors
+/// As [`result()`].
+pub(crate) fn summary(stream: Stream, global: Global, text: &str) -> Result<(), Failure> {
+    if stream == Stream::Stderr && global.quiet {
+        return Ok(());
+    }
+    result(stream, text)
 }
 
 /// Returns a JSON object on one line.

@@ -1,6 +1,6 @@
 //! What helps against the libraries' errors, in terms of this command line.
 
-use forger::bundle::Error as Bundle;
+use forger::bundle::{Error as Bundle, OpenError};
 use forger_block::Error as Block;
 use forger_fs::ext4::Error as Ext4;
 use forger_fs::source::Error as Source;
@@ -37,6 +37,22 @@ pub(crate) fn bundle(what: String, error: Bundle) -> Failure {
         }
         error => Failure::failed(what).because(error),
     }
+}
+
+/// Explains why a bundle was refused, or could not be unpacked.
+pub(crate) fn open(what: String, error: OpenError) -> Failure {
+    let help = match error {
+        OpenError::Block(error) => return block(what, error),
+        OpenError::Sha256 { .. } => {
+            "this is another bundle than the one asked for, or it is damaged"
+        }
+        OpenError::Blake3 { .. } => "the bundle is damaged: fetch or make it again",
+        OpenError::Truncated { .. } | OpenError::TruncatedFrame { .. } => {
+            "the bundle was cut short: fetch it again"
+        }
+        error => return Failure::failed(what).because(error),
+    };
+    Failure::failed(what).because(error).help(help)
 }
 
 /// Explains why an output could not be written, or an input not be read.

@@ -10,6 +10,14 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+}
+
+/// How the output is written.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Run")]
+pub(crate) struct WriteArgs {
     /// Replaces an existing file, or overwrites a block device
     #[arg(long)]
     pub(crate) force: bool,

@@ -112,6 +112,14 @@ impl Named {
         }
     }
 
+    /// How the source is called in messages.
+    pub(crate) fn shown(&self) -> String {
+        match self.is_stdin() {
+            true => "standard input".to_owned(),
+            false => self.path.display().to_string(),
+        }
+    }
+
     /// Tells whether it is standard input.
     pub(crate) fn is_stdin(&self) -> bool {
         self.path == OsStr::new("-") && self.expect != Expect::Folder

@@ -12,7 +12,7 @@ use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
 use crate::args::{Format, Global};
 use crate::config::{self, Environment};
 use crate::exit::Failure;
-use crate::input::{self, Inputs};
+use crate::input::Inputs;
 use crate::output::bundle::BundleOutput;
 use crate::print::{self, Stream};
 use crate::progress::Console;
@@ -106,7 +106,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut console = Console::start(global)?;
     let report = make(args, global.output, &mut console);
     let (stream, report) = console.conclude(report)?;
-    print::result(stream, &report)
+    print::summary(stream, global, &report)
 }
 
 fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, String), Failure> {
@@ -121,7 +121,7 @@ fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, S
     notes.iter().for_each(|note| console.say(note));
     let output = args
         .out()
-        .map(|out| BundleOutput::check(out, args.run))
+        .map(|out| BundleOutput::check(out, args.run.write))
         .transpose()?;
     let named = args
         .source
@@ -134,7 +134,7 @@ fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, S
         &environment,
         console,
     )?;
-    let source = input::shown(&named);
+    let source = named.shown();
     let Some(output) = output else {
         let summary =
             ext4::dry_run(&mut inputs.layers(), &options.ext4, console).map_err(|error| {

@@ -10,7 +10,7 @@ use crate::args::run::RunArgs;
 use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
 use crate::config::Environment;
 use crate::exit::Failure;
-use crate::input::{self, Inputs};
+use crate::input::Inputs;
 use crate::output::Output;
 use crate::print::{self, Stream};
 use crate::progress::Console;
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let made = make(args, &mut console);
     let made = console.conclude(made)?;
     let text = summary::report(global.output, made.path.as_deref(), &made.summary);
-    print::result(made.stream, &text)
+    print::summary(made.stream, global, &text)
 }
 
 /// A filesystem that was made, or would be.
@@ -78,7 +78,7 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let output = ends
         .out
         .as_deref()
-        .map(|out| Output::check(out, args.run))
+        .map(|out| Output::check(out, args.run.write))
         .transpose()?;
     let mut inputs = Inputs::open(
         &ends.source,
@@ -87,7 +87,7 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         &environment,
         console,
     )?;
-    let source = input::shown(&ends.source);
+    let source = ends.source.shown();
     let Some(output) = output else {
         let summary = ext4::dry_run(&mut inputs.layers(), &options, console).map_err(|error| {
             remedy::ext4(format!("cannot make a filesystem from {source}"), error)

@@ -1,5 +1,6 @@
 //! The verbs, one file each: what was typed (`Args`) and what is done about it (`run`).
 
+mod bundle;
 mod completions;
 mod help;
 mod make_bundle;
@@ -16,6 +17,7 @@ use crate::exit::Failure;
 pub(crate) enum Command {
     Mkfs(mkfs::Args),
     MakeBundle(make_bundle::Args),
+    Bundle(bundle::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -29,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Mkfs(args) => mkfs::run(&args, cli.global),
         Command::MakeBundle(args) => make_bundle::run(&args, cli.global),
+        Command::Bundle(args) => bundle::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

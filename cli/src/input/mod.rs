@@ -3,12 +3,10 @@
 mod labelled;
 mod owned;
 mod rootless;
-mod stream;
+pub(crate) mod stream;
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
-use std::io::{self, IsTerminal, Seek};
-use std::os::fd::AsFd;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -29,7 +27,6 @@ pub(crate) use labelled::InSource;
 use labelled::Labelled;
 use owned::Owned;
 use rootless::Rootless;
-use stream::Stream;
 
 /// All sources of one filesystem, open, in the order in which they are laid over each other.
 pub(crate) struct Inputs {
@@ -80,15 +77,6 @@ impl Inputs {
     }
 }
 
-/// How a source is called in messages.
-pub(crate) fn shown(named: &Named) -> String {
-    if named.is_stdin() {
-        "standard input".into()
-    } else {
-        named.path.display().to_string()
-    }
-}
-
 struct Opener<'a> {
     args: &'a SourceArgs,
     ignore: Ignore,
@@ -109,6 +97,12 @@ impl Opener<'_> {
 
     /// Opens an overlay. A folder's own mode and times are those of a place to gather files in: the root keeps its own.
     fn overlay(&mut self, path: &Path, label: &str) -> Result<Box<dyn Source>, Failure> {
+        if path.as_os_str() == OsStr::new("-") {
+            return Err(
+                Failure::usage("only SOURCE can be standard input, not an overlay")
+                    .help("./- is a file of that name"),
+            );
+        }
         if !path.is_dir() {
             return self.path(path, Expect::Tar);
         }
@@ -123,40 +117,14 @@ impl Opener<'_> {
 
     fn named(&mut self, named: &Named) -> Result<Box<dyn Source>, Failure> {
         if named.is_stdin() {
-            return self.stdin();
+            return self.archive(OsStr::new("-"));
         }
         self.path(Path::new(&named.path), named.expect)
     }
 
-    fn stdin(&mut self) -> Result<Box<dyn Source>, Failure> {
-        let name = "standard input";
-        let stdin = io::stdin();
-        if stdin.is_terminal() {
-            return Err(
-                Failure::usage("standard input is a terminal, which is no tar archive").help(
-                    "pipe an archive in, as in: docker export box | forger ..., or name a file",
-                ),
-            );
-        }
-        let open = || -> io::Result<(File, Metadata)> {
-            let file = File::from(stdin.as_fd().try_clone_to_owned()?);
-            let metadata = file.metadata()?;
-            Ok((file, metadata))
-        };
-        let (mut file, metadata) = open().map_err(|error| cannot("read", name, error))?;
-        if metadata.is_file() {
-            let read = file.stream_position().unwrap_or(0);
-            self.console
-                .meter()
-                .expect(metadata.len().saturating_sub(read));
-        }
-        let (signals, meter) = self.watch();
-        self.archive(Stream::new(file, signals, meter), name)
-    }
-
     fn path(&mut self, path: &Path, expect: Expect) -> Result<Box<dyn Source>, Failure> {
         let name = path.display().to_string();
-        let metadata = std::fs::metadata(path).map_err(|error| missing(path, &name, error))?;
+        let metadata = std::fs::metadata(path).map_err(|error| cannot("open", &name, error))?;
         match (metadata.is_dir(), expect) {
             (true, Expect::Tar) => Err(Failure::failed(format!(
                 "{name} is a folder, not a tar archive"
@@ -173,29 +141,16 @@ impl Opener<'_> {
                 Err(Failure::failed(format!("{name} is no folder"))
                     .help("--rootfs-tar takes archives"))
             }
-            (false, _) => {
-                if metadata.is_file() {
-                    self.console.meter().expect(metadata.len());
-                }
-                let (signals, meter) = self.watch();
-                let stream = Stream::open(path, signals, meter);
-                self.archive(stream.map_err(|error| cannot("open", &name, error))?, &name)
-            }
+            (false, _) => self.archive(path.as_os_str()),
         }
     }
 
-    fn watch(
-        &self,
-    ) -> (
-        crate::signals::Signals,
-        std::sync::Arc<crate::progress::Meter>,
-    ) {
-        (self.console.signals().clone(), self.console.meter().clone())
-    }
-
-    fn archive(&mut self, stream: Stream, name: &str) -> Result<Box<dyn Source>, Failure> {
+    /// Opens an archive, or standard input for `-`.
+    fn archive(&mut self, path: &OsStr) -> Result<Box<dyn Source>, Failure> {
+        let name = stream::shown(path);
+        let stream = stream::open(path, "tar archive", self.console)?;
         let stream = decompress::open(stream, &decompress::Options::default())
-            .map_err(|error| cannot("read", name, error))?;
+            .map_err(|error| cannot("read", &name, error))?;
         match stream.format() {
             Format::Plain => self.console.detail(&format!("{name} is not compressed")),
             format => self
@@ -251,11 +206,4 @@ fn inject(file: &Inject) -> Result<Box<dyn Source>, Failure> {
 
 fn cannot(verb: &str, name: &str, error: io::Error) -> Failure {
     Failure::failed(format!("cannot {verb} {name}")).because(error)
-}
-
-/// Explains a path that is not there; a bare dash after a folder is a frequent slip.
-fn missing(path: &Path, name: &str, error: io::Error) -> Failure {
-    let help = (path.as_os_str() == OsStr::new("-"))
-        .then(|| "only SOURCE can be standard input".to_owned());
-    cannot("open", name, error).help_if(help)
 }

@@ -1,14 +1,16 @@
 //! Reading what may block: standard input, FIFOs, devices.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read, Seek};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::progress::Meter;
+use crate::exit::Failure;
+use crate::progress::{Console, Meter};
 use crate::signals::{Ready, Signals};
 
 /// A file that is read forward; a signal ends the wait for its next bytes.
@@ -19,9 +21,52 @@ pub(crate) struct Stream {
     meter: Arc<Meter>,
 }
 
+/// How a file that is read forward is called in messages.
+pub(crate) fn shown(path: &OsStr) -> String {
+    match path == OsStr::new("-") {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    }
+}
+
+/// Opens a file, a FIFO, or standard input for `-`; `kind` is what should be in it.
+///
+/// # Errors
+/// When it cannot be opened, is a folder, or is a terminal.
+pub(crate) fn open(path: &OsStr, kind: &str, console: &Console) -> Result<Stream, Failure> {
+    let name = shown(path);
+    let (signals, meter) = (console.signals().clone(), Arc::clone(console.meter()));
+    let failed = |error| Failure::failed(format!("cannot open {name}")).because(error);
+    let mut stream = if path == OsStr::new("-") {
+        if io::stdin().is_terminal() {
+            return Err(Failure::usage(format!(
+                "standard input is a terminal, which is no {kind}"
+            ))
+            .help(format!("pipe a {kind} in, or name a file")));
+        }
+        Stream::stdin(signals, meter).map_err(failed)?
+    } else {
+        Stream::open(Path::new(path), signals, meter).map_err(failed)?
+    };
+    let metadata = stream.file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Failure::failed(format!("{name} is a folder, not a {kind}")));
+    }
+    if metadata.is_file() {
+        let read = stream.file.stream_position().unwrap_or(0);
+        stream.meter.expect(metadata.len().saturating_sub(read));
+    }
+    Ok(stream)
+}
+
 impl Stream {
+    fn stdin(signals: Signals, meter: Arc<Meter>) -> io::Result<Self> {
+        let fd = io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(Self::new(File::from(fd), signals, meter))
+    }
+
     /// Reads an open file from where it stands.
-    pub(crate) fn new(file: File, signals: Signals, meter: Arc<Meter>) -> Self {
+    fn new(file: File, signals: Signals, meter: Arc<Meter>) -> Self {
         Self {
             file,
             signals,
@@ -33,7 +78,7 @@ impl Stream {
     ///
     /// # Errors
     /// The operating system's refusal.
-    pub(crate) fn open(path: &Path, signals: Signals, meter: Arc<Meter>) -> io::Result<Self> {
+    fn open(path: &Path, signals: Signals, meter: Arc<Meter>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
         // Only the opening shall not block: reads wait for a signal as well.

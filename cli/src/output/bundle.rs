@@ -1,14 +1,13 @@
 //! Where a bundle goes: a file, a folder in which its digest names it, or whatever takes bytes forward.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use forger::bundle::{BundleFile, Made};
+use forger::bundle::Made;
 use forger_block::{BlockRead, FileReader, PIECE, PendingFile, Publish, stream};
 
 use super::Output;
-use crate::args::run::RunArgs;
+use crate::args::run::WriteArgs;
 use crate::config;
 use crate::exit::Failure;
 use crate::print::Stream;
@@ -34,22 +33,18 @@ impl BundleOutput {
     ///
     /// # Errors
     /// What is there already, or cannot be written.
-    pub(crate) fn check(path: &OsStr, run: RunArgs) -> Result<Self, Failure> {
+    pub(crate) fn check(path: &OsStr, write: WriteArgs) -> Result<Self, Failure> {
         let folder = PathBuf::from(path);
         if folder.is_dir() {
-            let publish = super::publish(run);
+            let publish = super::publish(write);
             return Ok(Self::Folder { folder, publish });
         }
-        let shown = path.display();
-        if path.as_bytes().ends_with(b"/") {
-            return Err(
-                Failure::failed(format!("the folder {shown} is not there")).help("make it first")
-            );
-        }
-        let output = Output::check(path, run)?;
+        super::refuse_missing_folder(path)?;
+        let output = Output::check(path, write)?;
         if output.is_device() {
             return Err(Failure::failed(format!(
-                "{shown} is a block device; a bundle is a file"
+                "{} is a block device; a bundle is a file",
+                path.display()
             )));
         }
         Ok(Self::Named(output))
@@ -67,7 +62,7 @@ impl BundleOutput {
     ///
     /// # Errors
     /// When it cannot be created.
-    pub(crate) fn open(&self) -> Result<Unpublished, Failure> {
+    pub(crate) fn open(&self) -> Result<PendingFile, Failure> {
         let (file, shown) = match self {
             Self::Folder { folder, .. } => {
                 (PendingFile::in_folder(folder), folder.display().to_string())
@@ -83,8 +78,7 @@ impl BundleOutput {
                 }
             },
         };
-        file.map(Unpublished)
-            .map_err(|error| remedy::block(format!("cannot write {shown}"), error))
+        file.map_err(|error| remedy::block(format!("cannot write {shown}"), error))
     }
 
     /// Publishes a finished bundle and returns its path.
@@ -93,42 +87,27 @@ impl BundleOutput {
     /// When it cannot be given its name, or nobody takes its bytes.
     pub(crate) fn publish(
         &self,
-        file: Unpublished,
+        file: PendingFile,
         made: &Made,
         console: &mut Console,
     ) -> Result<String, Failure> {
         match self {
             Self::Folder { folder, publish } => {
-                publish_as(file.0, folder, &made.file_name(), *publish, console)
+                publish_as(file, folder, &made.file_name(), *publish, console)
             }
             Self::Named(output) if output.file_path().is_some() => {
                 let what = || format!("cannot write {}", output.shown());
-                file.0
-                    .publish(output.publish)
+                file.publish(output.publish)
                     .map_err(|error| remedy::block(what(), error))?;
                 Ok(output.path().to_owned())
             }
             Self::Named(output) => {
-                send(&file.0, output, console).map_err(|error| {
+                send(&file, output, console).map_err(|error| {
                     remedy::block(format!("cannot write {}", output.shown()), error)
                 })?;
                 Ok(output.path().to_owned())
             }
         }
-    }
-}
-
-/// A bundle that has no name yet.
-#[derive(Debug)]
-pub(crate) struct Unpublished(PendingFile);
-
-impl BundleFile for Unpublished {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> forger_block::Result<()> {
-        self.0.read_at(offset, buf)
-    }
-
-    fn write_at(&self, offset: u64, data: &[u8]) -> forger_block::Result<()> {
-        self.0.write_at(offset, data)
     }
 }
 

@@ -1,14 +1,16 @@
 //! Opens what the command line names as output: a file, a device, a FIFO, standard output.
 
 pub(crate) mod bundle;
+pub(crate) mod extracted;
 mod outlet;
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use forger_block::{BlockSink, ForwardStream, PlacedSink, Publish, Spooled, Target, check_target};
 
-use crate::args::run::RunArgs;
+use crate::args::run::WriteArgs;
 use crate::config;
 use crate::exit::Failure;
 use crate::print::Stream;
@@ -29,8 +31,8 @@ impl Output {
     ///
     /// # Errors
     /// What is there already, or cannot be written.
-    pub(crate) fn check(path: &OsStr, run: RunArgs) -> Result<Self, Failure> {
-        let target = check_target(path, run.force)
+    pub(crate) fn check(path: &OsStr, write: WriteArgs) -> Result<Self, Failure> {
+        let target = check_target(path, write.force)
             .map_err(|error| remedy::block(format!("cannot write {}", path.display()), error))?;
         let shown = match target {
             Target::Stdout => "standard output".to_owned(),
@@ -38,7 +40,7 @@ impl Output {
         };
         Ok(Self {
             target,
-            publish: publish(run),
+            publish: publish(write),
             shown,
         })
     }
@@ -113,9 +115,18 @@ impl Output {
 }
 
 /// How outputs get their names.
-fn publish(run: RunArgs) -> Publish {
+fn publish(write: WriteArgs) -> Publish {
     Publish {
-        force: run.force,
-        sync: !run.no_sync,
+        force: write.force,
+        sync: !write.no_sync,
     }
+}
+
+/// Refuses the name of a folder that is not there.
+fn refuse_missing_folder(path: &OsStr) -> Result<(), Failure> {
+    if !path.as_bytes().ends_with(b"/") {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(Failure::failed(format!("the folder {shown} is not there")).help("make it first"))
 }

@@ -1,0 +1,111 @@
+//! `forger bundle VERB FILE`
+
+mod extract;
+mod show;
+mod verify;
+
+use std::ffi::{OsStr, OsString};
+
+use clap::Subcommand;
+use forger::bundle::Facts;
+use serde_json::{Value, json};
+
+use crate::args::size::human;
+use crate::args::{Global, uuid};
+use crate::exit::Failure;
+use crate::input::stream::{self, Stream};
+use crate::progress::Console;
+
+/// Checks, unpacks and shows bundles
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Verify(verify::Args),
+    Extract(extract::Args),
+    Show(show::Args),
+}
+
+/// Does what the verb says.
+pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
+    match &args.verb {
+        Verb::Verify(args) => verify::run(args, global),
+        Verb::Extract(args) => extract::run(args, global),
+        Verb::Show(args) => show::run(args, global),
+    }
+}
+
+/// The bundle to open, and what it is expected to be.
+#[derive(Debug, clap::Args)]
+struct FileArgs {
+    /// The bundle: a file, a FIFO, or - for standard input
+    #[arg(value_name = "FILE")]
+    file: OsString,
+}
+
+/// What a bundle must be.
+#[derive(Debug, clap::Args)]
+struct DigestArgs {
+    /// Refuses a bundle with another SHA-256, in 64 hexadecimal digits [default: any]
+    #[arg(long, value_name = "HEX", value_parser = uuid::sha256)]
+    sha256: Option<[u8; 32]>,
+}
+
+impl FileArgs {
+    fn open(&self, console: &mut Console) -> Result<Stream, Failure> {
+        stream::open(&self.file, "bundle", console)
+    }
+
+    /// How the bundle is called in messages.
+    fn shown(&self) -> String {
+        stream::shown(&self.file)
+    }
+}
+
+/// Returns what was found as aligned lines.
+fn text(file: &OsStr, facts: &Facts) -> String {
+    let bytes = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
+    let rows = [
+        ("bundle", file.display().to_string()),
+        ("sha256", hex(&facts.sha256)),
+        ("size", bytes(facts.size)),
+        ("image", bytes(facts.image_size)),
+        (
+            "blake3",
+            facts
+                .blake3
+                .map_or_else(|| "not computed".into(), |digest| hex(&digest)),
+        ),
+    ];
+    rows.iter()
+        .map(|(name, value)| format!("{name:<8}{value}\n"))
+        .collect()
+}
+
+/// Returns what was found as a JSON object.
+fn object(file: &OsStr, facts: &Facts) -> Value {
+    json!({
+        "path": file.to_string_lossy(),
+        "sha256": hex(&facts.sha256),
+        "size": facts.size,
+        "image_size": facts.image_size,
+        "blake3": facts.blake3.map(|digest| hex(&digest)),
+        "manifest": facts.manifest,
+    })
+}
+
+/// Says so where a bundle's image could not be compared with anything.
+fn note_unverified(facts: &Facts, console: &mut Console) {
+    if facts.manifest.blake3.is_none() {
+        console.say("the manifest has no BLAKE3, as those of older tools: the image was compared with nothing");
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
