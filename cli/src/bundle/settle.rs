@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
-use forger_block::{Error, Result};
+use forger_block::{Error, MAX_LEN, Result};
 
 use super::cuts::Segment;
 use super::framed::{FramedSink, compressing};
@@ -20,6 +20,10 @@ use super::workers::{Edit, Job, Outcome, apply, index};
 impl FramedSink<'_> {
     /// Completes the frames of an image of `len` bytes and returns its BLAKE3.
     pub(super) fn settle(&mut self, len: u64) -> Result<[u8; 32]> {
+        if len > MAX_LEN {
+            let (offset, size) = (0, MAX_LEN);
+            return Err(Error::OutOfRange { offset, len, size });
+        }
         if self.written > len {
             let offset = self.written;
             return Err(Error::OutOfRange {

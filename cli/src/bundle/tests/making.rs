@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use forger_block::PlacedSink;
+use forger_block::conformance::Made as Conforming;
 use forger_fs::observe::Silent;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::super::framed::{FramedSink, Framing};
+use super::super::frames::{Frames, Next};
 use super::super::make::{Image, Shape, assemble};
 use super::super::*;
 use super::{Kept, Memory, judge};
@@ -289,6 +292,39 @@ fn late_frames_larger_than_their_room_move_what_follows() {
             stream == zstd::decode_all(&bundle[..]).expect("zstd"),
             "room of {room}"
         );
+    }
+}
+
+#[test]
+fn a_sink_of_one_window_keeps_the_contract_of_placed_sinks() {
+    forger_block::conformance::placed_sink(|| {
+        let file: &'static Memory = Box::leak(Box::default());
+        let framing = Framing {
+            level: 1,
+            threads: 1,
+            window: 16 << 20,
+            late: Vec::new(),
+            late_room: 0,
+            prefix_room: 100,
+        };
+        let sink = FramedSink::new(file, framing).expect("threads");
+        Conforming::placed(sink, || {
+            let frames = file.0.lock().expect("not poisoned").clone();
+            (!frames.is_empty()).then(|| plain(&frames))
+        })
+    });
+}
+
+/// Decompresses frames; fillers alone are legal too.
+fn plain(frames: &[u8]) -> Vec<u8> {
+    let mut frames = Frames::new(frames).expect("memory");
+    let (mut plain, mut buf) = (Vec::new(), [0; 4096]);
+    loop {
+        match frames.next(&mut buf, 4096).expect("legal") {
+            Next::Data(len) => plain.extend_from_slice(&buf[..len]),
+            Next::Zeros(len) => plain.resize(plain.len() + len as usize, 0),
+            Next::End => return plain,
+        }
     }
 }
 
