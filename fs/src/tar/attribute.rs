@@ -36,8 +36,9 @@ impl From<String> for Refusal {
 
 /// Puts ACLs and inode flags in the form of the tree.
 ///
-/// As in the kernel, an access ACL decides the nine permission bits, and one that says no more
-/// than they do is not kept.
+/// As in the kernel, an access ACL that is given as text decides the nine permission bits, and one
+/// that says no more than they do is not kept. An ACL that is given as the attribute itself is
+/// checked, but kept as it is, and counts before text.
 pub(super) fn gather(
     keywords: &mut Keywords,
     kind: &EntryKind,
@@ -53,16 +54,8 @@ pub(super) fn gather(
         ignored: Vec::new(),
     };
     all.settle_names(keywords);
-    for (name, text) in [
-        (acl::ACCESS, keywords.acl_access.take()),
-        (acl::DEFAULT, keywords.acl_default.take()),
-    ] {
-        // The attribute itself has numeric ids, always.
-        if let Some(text) = text.filter(|_| !all.xattrs.contains_key(name)) {
-            all.acl_text(name, &text, options)?;
-        }
-    }
-    all.settle_acls(kind)?;
+    all.access(keywords.acl_access.take(), kind, options)?;
+    all.default(keywords.acl_default.take(), kind, options)?;
     if let Some(text) = keywords.fflags.take() {
         let (flags, unknown) = flag::parse(&text);
         let what = format!(
@@ -101,8 +94,53 @@ impl Attributes {
         }
     }
 
-    fn acl_text(&mut self, name: &[u8], text: &[u8], options: &Options) -> Result<(), Refusal> {
-        let parsed = Acl::parse(text).map_err(|error| format!("its ACL: {error}"))?;
+    fn access(
+        &mut self,
+        text: Option<Vec<u8>>,
+        kind: &EntryKind,
+        options: &Options,
+    ) -> Result<(), Refusal> {
+        if matches!(kind, EntryKind::Symlink(_))
+            && (text.is_some() || self.xattrs.contains_key(acl::ACCESS))
+        {
+            return Err("an ACL on a symbolic link".to_owned().into());
+        }
+        if let Some(value) = self.xattrs.get(acl::ACCESS) {
+            Acl::from_attribute(value).map_err(malformed)?;
+        } else if let Some(text) = text {
+            let acl = self.parse(&text, options)?;
+            self.mode = self.mode & !0o777 | acl.mode();
+            if !acl.is_minimal() {
+                self.xattrs
+                    .insert(acl::ACCESS.into(), acl.to_attribute().into());
+            }
+        }
+        Ok(())
+    }
+
+    fn default(
+        &mut self,
+        text: Option<Vec<u8>>,
+        kind: &EntryKind,
+        options: &Options,
+    ) -> Result<(), Refusal> {
+        let present = text.is_some() || self.xattrs.contains_key(acl::DEFAULT);
+        if present && !matches!(kind, EntryKind::Directory) {
+            return Err("a default ACL on what is no directory".to_owned().into());
+        }
+        if let Some(value) = self.xattrs.get(acl::DEFAULT) {
+            Acl::from_attribute(value).map_err(malformed)?;
+        } else if let Some(text) = text {
+            let acl = self.parse(&text, options)?;
+            self.xattrs
+                .insert(acl::DEFAULT.into(), acl.to_attribute().into());
+        }
+        Ok(())
+    }
+
+    /// Reads an ACL's text, which may have to do without the names that have no id.
+    fn parse(&mut self, text: &[u8], options: &Options) -> Result<Acl, Refusal> {
+        let parsed = Acl::parse(text).map_err(malformed)?;
         if !parsed.unresolved.is_empty() {
             let entries = parsed.unresolved.join(" ");
             let what = format!("ACL entries without a numeric id: {entries}");
@@ -114,38 +152,25 @@ impl Attributes {
             }
             self.ignored.push(what);
         }
-        self.xattrs
-            .insert(name.into(), parsed.acl.to_attribute().into());
-        Ok(())
+        Ok(parsed.acl)
     }
+}
 
-    fn settle_acls(&mut self, kind: &EntryKind) -> Result<(), String> {
-        let parse =
-            |value: &[u8]| Acl::from_attribute(value).map_err(|error| format!("its ACL: {error}"));
-        let default = self
-            .xattrs
-            .get(acl::DEFAULT)
-            .map(|value| parse(value))
-            .transpose()?;
-        if default.is_some() && !matches!(kind, EntryKind::Directory) {
-            return Err("a default ACL on what is no directory".to_owned());
+fn malformed(error: acl::Error) -> String {
+    format!("its ACL: {error}")
+}
+
+/// Does to attribute names what GNU tar does: [`unescape`] undoes it.
+pub(super) fn escape(name: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(name.len());
+    for byte in name {
+        match byte {
+            b'=' => escaped.extend_from_slice(b"%3D"),
+            b'%' => escaped.extend_from_slice(b"%25"),
+            _ => escaped.push(*byte),
         }
-        let access = self
-            .xattrs
-            .get(acl::ACCESS)
-            .map(|value| parse(value))
-            .transpose()?;
-        if let Some(access) = access {
-            if matches!(kind, EntryKind::Symlink(_)) {
-                return Err("an ACL on a symbolic link".to_owned());
-            }
-            self.mode = self.mode & !0o777 | access.mode();
-            if access.is_minimal() {
-                self.xattrs.remove(acl::ACCESS);
-            }
-        }
-        Ok(())
     }
+    escaped
 }
 
 /// Undoes what GNU tar does to attribute names: `%3D` is `=`, `%25` is `%`.
@@ -219,6 +244,7 @@ mod tests {
 
     #[test]
     fn gnu_escapes_in_attribute_names_are_undone() {
+        assert_eq!(escape(b"user.a=b%c%2"), b"user.a%3Db%25c%252");
         assert_eq!(unescape(b"user.a%3Db%25c%2"), b"user.a=b%c%2");
         assert_eq!(unescape(b"user.%3d%41%"), b"user.%3d%41%");
     }

@@ -16,7 +16,7 @@
     clippy::as_conversions
 )]
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::number;
 
@@ -125,6 +125,67 @@ impl Header {
         Self::read_from_bytes(block).ok()
     }
 
+    /// Makes a POSIX header of a type, all other fields blank.
+    pub(super) fn posix(typeflag: u8) -> Self {
+        let mut header = Self::new_zeroed();
+        header.typeflag = typeflag;
+        header.magic = *b"ustar\0";
+        header.version = *b"00";
+        header
+    }
+
+    /// Sets the name, split into prefix and name where it must be; tells whether it fits.
+    pub(super) fn set_path(&mut self, path: &[u8]) -> bool {
+        let Ok(tail) = PosixTail::mut_from_bytes(&mut self.tail) else {
+            return false;
+        };
+        let splits = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(at, _)| at);
+        let fits = |at: usize| {
+            let (prefix, name) = (path.get(..at)?, path.get(at.checked_add(1)?..)?);
+            let long = prefix.len() > tail.prefix.len() || name.len() > self.name.len();
+            (!long && !prefix.is_empty() && !name.is_empty()).then_some((prefix, name))
+        };
+        let split = match path.len() <= self.name.len() {
+            true => Some((&b""[..], path)),
+            false => splits.filter_map(fits).next(),
+        };
+        let Some((prefix, name)) = split else {
+            return false;
+        };
+        copy(&mut tail.prefix, prefix);
+        copy(&mut self.name, name);
+        true
+    }
+
+    /// Sets as much of the name as fits, for readers that know no more than the header.
+    pub(super) fn set_short_path(&mut self, path: &[u8]) {
+        copy(&mut self.name, path);
+    }
+
+    /// Sets the link target, as much as fits; tells whether all does.
+    pub(super) fn set_link(&mut self, target: &[u8]) -> bool {
+        copy(&mut self.linkname, target);
+        target.len() <= self.linkname.len()
+    }
+
+    /// Sets the checksum; nothing is changed after that.
+    pub(super) fn seal(&mut self) {
+        self.chksum = [b' '; 8];
+        let sum = self
+            .as_bytes()
+            .iter()
+            .map(|byte| u64::from(*byte))
+            .sum::<u64>();
+        // At most 512 * 255: six digits, then NUL and space as POSIX has it.
+        if let Some(digits) = number::octal_field::<7>(sum) {
+            copy(&mut self.chksum, &digits);
+        }
+    }
+
     /// Tells whether the checksum holds, or what it is and should be.
     ///
     /// The sum of all bytes, the checksum's own taken as spaces. Some old writers added signed
@@ -231,6 +292,14 @@ impl Header {
 pub fn is_header(bytes: &[u8]) -> bool {
     let block = bytes.get(..BLOCK).and_then(Header::of);
     block.is_some_and(|header| header.verify().is_ok())
+}
+
+/// Copies as much of the text as fits to the start of a field.
+fn copy(field: &mut [u8], text: &[u8]) {
+    field
+        .iter_mut()
+        .zip(text)
+        .for_each(|(to, from)| *to = *from);
 }
 
 /// Returns a field's bytes before the first NUL.

@@ -320,14 +320,16 @@ impl Assembly<'_> {
         let gid = keywords
             .gid
             .map_or_else(|| self.number("gid", &header.gid), Ok)?;
-        let mtime = keywords
-            .mtime
-            .map_or_else(|| self.time("mtime", &header.mtime), Ok)?;
+        let mtime = match (keywords.mtime, header.mtime.first()) {
+            (None, Some(0)) => None,
+            (None, _) => Some(self.time("mtime", &header.mtime)?),
+            (mtime, _) => mtime,
+        };
         Ok(Meta {
             mode: attributes.mode,
             uid,
             gid,
-            mtime: Some(mtime),
+            mtime,
             atime: keywords.atime.or(atime),
             ctime: keywords.ctime.or(ctime),
             crtime: keywords.crtime,

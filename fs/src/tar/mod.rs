@@ -19,6 +19,8 @@
 //! | `sparse` | the maps of GNU sparse files |
 //! | `content` | where the reader stands in a body |
 //! | `read` | [`Reader`] |
+//! | `outline` | an entry becomes header and records |
+//! | `write` | [`Writer`] |
 //!
 //! Specifications: POSIX.1-2017 [`pax`](https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html),
 //! GNU tar's manual, appendix "Tar Internals", libarchive's `tar(5)`.
@@ -31,7 +33,10 @@
 //!   member wins over a global one. An empty value takes a record back.
 //! - A record in front of a member is for that member: never for a long-name header in between, and
 //!   its `size` is the size of that member's body only.
-//! - An access ACL decides the permission bits, as in the kernel; a minimal one is not kept.
+//! - An access ACL that is given as text decides the permission bits, as in the kernel, and is not
+//!   kept if it says no more. ACLs count as attribute (`SCHILY.xattr.system.posix_acl_access`, which
+//!   has ids) before text (`SCHILY.acl.access`, which with GNU tar has names).
+//! - A header without an mtime (its field blank) has none.
 //! - Only one thing is decided by names alone: a regular file whose name ends with `/` is a directory.
 //! - A directory, symbolic link, device or FIFO has no body, whatever its `size` field says. A hard
 //!   link has one if a PAX record gives its size, or if its header does and what follows is neither
@@ -45,14 +50,17 @@ mod keyword;
 mod member;
 mod number;
 mod options;
+mod outline;
 mod pax;
 mod read;
 mod sparse;
 #[cfg(test)]
 mod tests;
 mod window;
+mod write;
 
 pub use error::Error;
 pub use header::is_header;
 pub use options::Options;
 pub use read::Reader;
+pub use write::{WriteError, WriteOptions, Writer};

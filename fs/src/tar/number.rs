@@ -102,6 +102,40 @@ pub(super) fn time(bytes: &[u8]) -> Option<Time> {
     }
 }
 
+/// Writes a number as octal digits and a NUL, if the field has room for it.
+pub(super) fn octal_field<const N: usize>(value: u64) -> Option<[u8; N]> {
+    let width = N.saturating_sub(1);
+    let text = format!("{value:0width$o}\0");
+    text.as_bytes().try_into().ok()
+}
+
+/// Writes the largest number that an octal field can hold.
+pub(super) fn octal_limit<const N: usize>() -> [u8; N] {
+    let mut field = [b'7'; N];
+    if let Some(last) = field.last_mut() {
+        *last = 0;
+    }
+    field
+}
+
+/// Writes a time as PAX records have it: no more digits than it needs.
+pub(super) fn time_text(time: Time) -> String {
+    if time.nsec == 0 {
+        return time.sec.to_string();
+    }
+    // Before 1970 the fraction counts backwards from the next second.
+    let (sign, sec, nsec) = match time.sec {
+        ..0 => (
+            "-",
+            time.sec.saturating_add(1).unsigned_abs(),
+            NSEC.saturating_sub(time.nsec),
+        ),
+        _ => ("", time.sec.unsigned_abs(), time.nsec),
+    };
+    let text = format!("{sign}{sec}.{nsec:09}");
+    text.trim_end_matches('0').to_owned()
+}
+
 /// Shows bytes of the input in a message: text as it is, the rest as escapes, cut at 64 bytes.
 pub(super) fn printable(bytes: &[u8]) -> String {
     let shown = bytes.get(..64).unwrap_or(bytes).escape_ascii();
@@ -185,6 +219,28 @@ mod tests {
         ] {
             assert_eq!(time(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn time_is_written_as_it_is_read() {
+        for (text, sec, nsec) in [
+            ("0", 0, 0),
+            ("1700000000.25", 1_700_000_000, 250_000_000),
+            ("-1", -1, 0),
+            ("-1.5", -2, 500_000_000),
+            ("-0.000000001", -1, 999_999_999),
+            ("10.00000001", 10, 10),
+        ] {
+            assert_eq!(time_text(Time { sec, nsec }), text);
+            assert_eq!(time(text.as_bytes()), Some(Time { sec, nsec }));
+        }
+    }
+
+    #[test]
+    fn octal_field_is_written_if_it_fits() {
+        assert_eq!(octal_field::<8>(0o644), Some(*b"0000644\0"));
+        assert_eq!(octal_field::<8>(0o7_777_777), Some(octal_limit()));
+        assert_eq!(octal_field::<8>(0o10_000_000), None);
     }
 
     #[test]

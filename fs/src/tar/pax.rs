@@ -65,6 +65,20 @@ impl<'a> Records<'a> {
     }
 }
 
+/// Appends a record to a body.
+pub(super) fn push(body: &mut Vec<u8>, keyword: &[u8], value: &[u8]) {
+    // Space, `=` and newline.
+    let rest = keyword.len().saturating_add(value.len()).saturating_add(3);
+    let digits = |len: usize| len.to_string().len();
+    // The length counts its own digits, whose number may grow with it once.
+    let len = rest.saturating_add(digits(rest));
+    let len = rest.saturating_add(digits(len));
+    body.extend_from_slice(len.to_string().as_bytes());
+    for part in [b" ", keyword, b"=", value, b"\n"] {
+        body.extend_from_slice(part);
+    }
+}
+
 impl<'a> Iterator for Records<'a> {
     /// A record, or where and why there is none; nothing follows an error.
     type Item = Result<Record<'a>, (usize, String)>;
@@ -115,6 +129,20 @@ mod tests {
         ];
         let expected = expected.map(|(key, value)| (key.as_bytes().to_vec(), value.to_vec()));
         assert_eq!(all(&body), Ok(expected.to_vec()));
+    }
+
+    #[test]
+    fn records_of_any_length_are_written_as_they_are_read() {
+        for len in (0..30).chain(80..120).chain(980..1020).chain(9980..10_010) {
+            let mut body = Vec::new();
+            push(&mut body, b"key", &vec![b'\n'; len]);
+            push(&mut body, b"next", b"");
+            let expected = vec![
+                (b"key".to_vec(), vec![b'\n'; len]),
+                (b"next".to_vec(), Vec::new()),
+            ];
+            assert_eq!(all(&body), Ok(expected), "{len}");
+        }
     }
 
     #[test]

@@ -40,6 +40,12 @@ impl<'a> TreeSource<'a> {
         }
     }
 
+    /// Returns the content of the current entry, if it is a file's.
+    #[must_use]
+    pub fn content(&self) -> Option<&'a Content> {
+        self.body.map(|(content, _)| content)
+    }
+
     fn entry(&mut self, visit: Visit<'a>, node: &'a Node<Content>) -> Entry {
         let path = match visit.depth {
             0 => b"./".to_vec(),

@@ -6,6 +6,7 @@ mod hostile;
 mod refusals;
 mod sparse;
 mod tools;
+mod writing;
 
 use std::io::Read;
 

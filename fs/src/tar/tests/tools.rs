@@ -36,7 +36,7 @@ pub(super) fn shell(folder: &Path, script: &str) -> Vec<u8> {
     output.stdout
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
