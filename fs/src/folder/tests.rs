@@ -5,7 +5,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, mkdirat, mknoda
 use tempfile::TempDir;
 
 use super::*;
-use crate::tree::{InodeFlags, Time};
+use crate::tree::{Content, Holes, INLINE_LIMIT, InodeFlags, Policy, Time, Tree, TreeSource};
 
 const ROOT: Options = Options {
     owners: Owners::Root,
@@ -441,4 +441,75 @@ fn folder_that_is_moved_away_meanwhile_is_an_error() {
         }
     };
     assert!(error.contains("was moved"), "{error}");
+}
+
+/// Dumps a tree without what GNU tar does not restore or a folder does not tell.
+///
+/// GNU tar sets a folder's mtime when it leaves it, and changes it when it comes back.
+fn comparable(mut tree: Tree<Content>) -> Vec<String> {
+    let ids: Vec<_> = tree.ids().collect();
+    for id in ids {
+        let is_folder = tree.node(id).kind.is_directory();
+        let meta = tree.meta_mut(id);
+        if is_folder {
+            meta.mtime = None;
+        }
+        meta.atime = None;
+        meta.ctime = None;
+        meta.crtime = None;
+        meta.flags = InodeFlags::default();
+    }
+    let dump = tree.dump(Holes::AsZeros).unwrap();
+    let lines = dump.lines().map(|line| line.replace(" implied", ""));
+    lines.collect()
+}
+
+#[test]
+fn extracted_sample_equals_its_archive() {
+    use std::process::Command;
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can extract devices and owners");
+    }
+    let version = Command::new("tar").arg("--version").output();
+    if !version.is_ok_and(|out| out.stdout.starts_with(b"tar (GNU tar)")) {
+        return skip("no GNU tar");
+    }
+    let dir = folder();
+    let probe = rustix::fs::setxattr(dir.path(), "trusted.t", b"", XattrFlags::empty());
+    if let Err(errno) = probe {
+        return skip(&format!("no trusted attributes: {errno}"));
+    }
+    rustix::fs::removexattr(dir.path(), "trusted.t").unwrap();
+    let packed = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../testdata/sample-rootfs.tar.zst"
+    );
+    let archive = zstd::decode_all(fs::File::open(packed).unwrap()).unwrap();
+    let plain = tempfile::NamedTempFile::new().unwrap();
+    fs::write(plain.path(), &archive).unwrap();
+    let status = Command::new("tar")
+        .args([
+            "--xattrs",
+            "--xattrs-include=*",
+            "--acls",
+            "--numeric-owner",
+        ])
+        .args(["-xpf".as_ref(), plain.path(), "-C".as_ref(), dir.path()])
+        .status();
+    assert!(status.unwrap().success());
+
+    let mut reader = crate::tar::Reader::new(&archive[..]);
+    let from_tar = Tree::collect(&mut reader, Policy::default()).unwrap();
+    let options = Options {
+        owners: Owners::Keep,
+        ..ROOT
+    };
+    let mut source = Folder::open(dir.path(), options).unwrap();
+    let from_folder = Tree::collect(&mut source, Policy::default()).unwrap();
+    assert!(from_tar.len() > 600);
+    let [from_tar, from_folder] = [from_tar, from_folder].map(comparable);
+    for (expected, line) in from_tar.iter().zip(&from_folder) {
+        assert_eq!(line, expected);
+    }
+    assert_eq!(from_folder.len(), from_tar.len());
 }
