@@ -91,8 +91,11 @@ impl Opener<'_> {
         if exclude.is_empty() && strip == 0 {
             return source;
         }
-        let exclude = Exclude::new(exclude.iter().map(|pattern| pattern.as_bytes()));
-        Box::new(Select::new(source, exclude, strip))
+        Box::new(Select::new(source, self.excluded(), strip))
+    }
+
+    fn excluded(&self) -> Exclude {
+        Exclude::new(self.args.exclude.iter().map(|pattern| pattern.as_bytes()))
     }
 
     /// Opens an overlay. A folder's own mode and times are those of a place to gather files in: the root keeps its own.
@@ -135,7 +138,9 @@ impl Opener<'_> {
                 if mapped {
                     self.console.note(Note::OwnersMapped);
                 }
-                Ok(Box::new(self.folder(path, owners)?))
+                // The folder itself passes over what is left out, readable or not.
+                let folder = self.folder(path, owners)?.with_exclude(self.excluded());
+                Ok(Box::new(folder))
             }
             (false, Expect::Folder) => {
                 Err(Failure::failed(format!("{name} is no folder"))

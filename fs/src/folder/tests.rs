@@ -5,7 +5,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, mkdirat, mknoda
 use tempfile::TempDir;
 
 use super::*;
-use crate::tree::{Content, Holes, INLINE_LIMIT, InodeFlags, Policy, Time, Tree, TreeSource};
+use crate::tree::{Content, Holes, InodeFlags, Policy, Time, Tree};
 
 const ROOT: Options = Options {
     owners: Owners::Root,

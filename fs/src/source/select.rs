@@ -17,7 +17,8 @@ use crate::tree::shown;
 ///
 /// Patterns are matched first, with the names as they arrived. Then the leading components are
 /// stripped as GNU tar's `--strip-components` does: a leading `/` is none, a leading `./` is one,
-/// several `/` in a row are one; an entry of which nothing is left is dropped. The targets of hard
+/// several `/` in a row are one; an entry of which nothing is left is dropped, and a note at the end
+/// says how many. The targets of hard
 /// links are stripped as well, those of symlinks are not. A hard link to a name that was dropped or
 /// left out has lost its content: the tree refuses it.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Select<S> {
     exclude: Exclude,
     strip: usize,
     dropped: Dropped,
+    ended: bool,
+    notes: Vec<Note>,
 }
 
 /// How many entries did not come through a [`Select`].
@@ -45,6 +48,8 @@ impl<S: Source> Select<S> {
             exclude,
             strip,
             dropped: Dropped::default(),
+            ended: false,
+            notes: Vec::new(),
         }
     }
 
@@ -63,6 +68,16 @@ impl<S: Source> Select<S> {
     /// Returns the source that entries are selected of, to be changed.
     pub fn inner_mut(&mut self) -> &mut S {
         &mut self.inner
+    }
+
+    /// Notes, once, how many entries were too short to be stripped.
+    fn note_dropped(&mut self) {
+        let (count, strip) = (self.dropped.stripped, self.strip);
+        let first = !std::mem::replace(&mut self.ended, true);
+        if count > 0 && first {
+            let text = format!("{count} entries have no more than {strip} components: left out");
+            self.notes.push(Note::Other(text));
+        }
     }
 
     /// Strips an entry's names; `None` when nothing is left of its own.
@@ -118,6 +133,7 @@ impl<S: Source> Source for Select<S> {
                 None => self.dropped.stripped = self.dropped.stripped.saturating_add(1),
             }
         }
+        self.note_dropped();
         Ok(None)
     }
 
@@ -130,7 +146,9 @@ impl<S: Source> Source for Select<S> {
     }
 
     fn take_notes(&mut self) -> Vec<Note> {
-        self.inner.take_notes()
+        let mut notes = self.inner.take_notes();
+        notes.append(&mut self.notes);
+        notes
     }
 }
 
@@ -181,6 +199,10 @@ mod tests {
             stripped: 2,
         };
         assert_eq!(source.dropped(), dropped);
+        let note = "2 entries have no more than 1 components: left out".to_owned();
+        assert_eq!(source.take_notes(), [Note::Other(note)]);
+        assert!(source.next_entry().unwrap().is_none());
+        assert_eq!(source.take_notes(), []);
     }
 
     #[test]
