@@ -25,6 +25,8 @@ mod place;
 mod read;
 mod record;
 mod represent;
+#[cfg(test)]
+mod round_trip;
 mod seal;
 mod store;
 mod superblock;
