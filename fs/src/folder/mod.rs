@@ -12,6 +12,17 @@
 //!
 //! The folder should not change meanwhile. A file whose size or mtime differs after its last byte was
 //! read, and an entry that was swapped for another, are errors; so is whatever cannot be read.
+//!
+//! ```
+//! use forger_fs::folder::{Folder, Options};
+//! use forger_fs::source::Source;
+//!
+//! let mut folder = Folder::open("src/folder", Options::default())?;
+//! while let Some(entry) = folder.next_entry()? {
+//!     println!("{} {:04o}", entry.path.escape_ascii(), entry.meta.mode);
+//! }
+//! # Ok::<(), forger_fs::source::Error>(())
+//! ```
 mod attributes;
 mod body;
 mod error;

@@ -79,6 +79,22 @@ use link::Pending;
 /// Every name, node and fact of a filesystem; contents are handles `C`.
 ///
 /// The module's documentation says how entries change it.
+///
+/// ```
+/// use forger_fs::tree::{Content, Holes, Kind, Meta, Policy, Tree};
+///
+/// let mut tree = Tree::new(Meta { mode: 0o755, ..Meta::default() });
+/// let policy = Policy::default();
+/// let link = Kind::Symlink((*b"usr/bin").into());
+/// tree.put(b"./bin", Meta::default(), link, policy)?;
+/// let hello = Kind::File(Content::inline(&b"hello"[..]));
+/// tree.put(b"./bin/hello", Meta::default(), hello, policy)?;
+/// tree.link(b"bin/hi", b"usr/bin/hello", None)?;
+/// tree.settle()?;
+/// assert_eq!(tree.get(b"usr/bin/hi"), tree.get(b"usr/bin/hello"));
+/// print!("{}", tree.dump(Holes::Shown)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tree<C> {
     /// All nodes in arrival order, the root first; `None` where a node lost its last name.
