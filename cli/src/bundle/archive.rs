@@ -57,6 +57,13 @@ impl<R: Read> Archive<R> {
         Ok(next)
     }
 
+    /// Passes over bytes without looking at them, `max` at most; 0 when they have to be read.
+    pub(super) fn skip(&mut self, max: u64) -> Result<u64, OpenError> {
+        let len = self.frames.skip(max)?;
+        self.offset = self.offset.saturating_add(len);
+        Ok(len)
+    }
+
     /// Fills `buf`.
     pub(super) fn read_exact(
         &mut self,

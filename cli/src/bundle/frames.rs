@@ -11,7 +11,7 @@ use ring::digest::{Context, SHA256};
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
 use super::error::OpenError;
-use super::hole;
+use super::{hole, skip};
 
 /// The furthest that a frame may look back, as a power of two: 128 MiB, what zstd itself allows
 /// unless it is told otherwise.
@@ -101,18 +101,68 @@ impl<R: Read> Frames<R> {
         }
     }
 
+    /// Passes over the next frame without decompressing it, if it begins here and says that it
+    /// holds at most `max` bytes; returns how many, and 0 when it has to be read.
+    pub(super) fn skip(&mut self, max: u64) -> Result<u64, OpenError> {
+        if self.within || self.zeros > 0 {
+            return Ok(0);
+        }
+        self.fill(skip::MAX_HEADER)?;
+        let header = skip::parse_header(self.unread()).filter(|header| header.content <= max);
+        let Some(header) = header else {
+            return Ok(0);
+        };
+        self.pass(header.len)?;
+        loop {
+            self.fill(skip::BLOCK_HEADER)?;
+            let Some(&block) = self.unread().first_chunk() else {
+                return Err(OpenError::TruncatedFrame { offset: self.size });
+            };
+            let (len, last) = skip::parse_block(block).ok_or_else(|| OpenError::Zstd {
+                offset: self.offset(),
+                reason: "a block of the reserved type".to_owned(),
+            })?;
+            self.pass(skip::BLOCK_HEADER)?;
+            self.pass(len)?;
+            if last {
+                self.pass(header.checksum)?;
+                return Ok(header.content);
+            }
+        }
+    }
+
+    /// Passes over `len` bytes of the input.
+    fn pass(&mut self, mut len: usize) -> Result<(), OpenError> {
+        while len > 0 {
+            self.fill(1)?;
+            let now = self.unread().len().min(len);
+            if now == 0 {
+                return Err(OpenError::TruncatedFrame { offset: self.size });
+            }
+            self.start = self.start.saturating_add(now);
+            len = len.saturating_sub(now);
+        }
+        Ok(())
+    }
+
+    /// Returns the place in the input up to which it was consumed, in bytes.
+    fn offset(&self) -> u64 {
+        let unread = u64::try_from(self.unread().len()).unwrap_or(0);
+        self.size.saturating_sub(unread)
+    }
+
     /// Decompresses a little more of the frame, perhaps nothing yet.
     fn decompress(&mut self, buf: &mut [u8]) -> Result<usize, OpenError> {
         let unread = self.raw.get(self.start..self.end).unwrap_or_default();
-        let status = self
-            .decoder
-            .run_on_buffers(unread, buf)
-            .map_err(|error| OpenError::Zstd {
-                offset: self
-                    .size
-                    .saturating_sub(u64::try_from(unread.len()).unwrap_or(0)),
-                reason: error.to_string(),
-            })?;
+        let status = match self.decoder.run_on_buffers(unread, buf) {
+            Ok(status) => status,
+            Err(error) => {
+                return Err(OpenError::Zstd {
+                    offset: self.offset(),
+                    reason: error.to_string(),
+                });
+            }
+        };
         self.start = self.start.saturating_add(status.bytes_read);
         self.within = status.remaining > 0;
         if self.within && status.bytes_read == 0 && status.bytes_written == 0 {
@@ -236,6 +286,38 @@ mod tests {
         }
         // Before the first frame, and after all but the last.
         assert_eq!(whole, 6);
+    }
+
+    #[test]
+    fn frames_of_known_length_are_skipped_as_a_whole() {
+        let (stream, plain) = frames();
+        let mut frames = Frames::new(Slow(&stream, 7)).expect("memory");
+        let mut buf = [0; 8192];
+        // The first frame, from a stream encoder, does not say how long it is.
+        assert_eq!(frames.skip(u64::MAX).expect("legal"), 0);
+        let mut read_text = |frames: &mut Frames<_>| {
+            let mut at = 0;
+            while at < 3900 {
+                let Next::Data(len) = frames.next(&mut buf, 8192).expect("legal") else {
+                    panic!("no data at {at}");
+                };
+                assert!(plain[at..at + len] == buf[..len]);
+                at += len;
+            }
+        };
+        read_text(&mut frames);
+        // A filler has no length; the hole frame behind it comes with the next read.
+        let mut no_room = [0];
+        assert_eq!(
+            frames.next(&mut no_room, 5000).expect("legal"),
+            Next::Zeros(5000)
+        );
+        read_text(&mut frames);
+        assert_eq!(frames.skip(69_999).expect("legal"), 0);
+        assert_eq!(frames.skip(70_000).expect("legal"), 70_000);
+        assert_eq!(frames.next(&mut no_room, 1).expect("legal"), Next::End);
+        let size = stream.len() as u64;
+        assert_eq!(frames.finish().0, size);
     }
 
     #[test]

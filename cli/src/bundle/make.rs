@@ -34,8 +34,8 @@ pub struct Options {
     pub kernel_ref: Option<String>,
     /// What the image is for: at most 64 KiB.
     pub description: Option<String>,
-    /// Level of compression, 1..=22. Levels from 13 on take windows of 16 MiB in place of 4 MiB, and
-    /// so more memory.
+    /// Level of compression, 1..=22. Levels from 8 on take windows of 8 MiB in place of 4 MiB, those
+    /// from 16 on 16 MiB, and so more memory.
     pub level: i32,
     /// Number of threads that compress, at least 1.
     pub threads: usize,
@@ -170,10 +170,15 @@ pub fn make(
 
 /// Returns the length of a window in bytes.
 ///
-/// 4 MiB, seen as a whole, compress better at level 3 than one stream does that looks 2 MiB back;
-/// higher levels look back further, and whoever asks for them has the memory.
+/// Measured on a root filesystem of 1.7 GB, windows that are compressed on their own, and seen as a
+/// whole, make bundles as small as one stream of the same level does. Higher levels look back
+/// further, so they take longer windows to get there, and more memory.
 fn window(level: i32) -> u64 {
-    if level < 13 { 4 << 20 } else { 16 << 20 }
+    match level {
+        ..8 => 4 << 20,
+        8..16 => 8 << 20,
+        16.. => 16 << 20,
+    }
 }
 
 /// Returns the room for a late segment in bytes: superblock, and a descriptor of 64 bytes for each

@@ -38,6 +38,11 @@ impl<'a> Restore<'a> {
         }
     }
 
+    /// Tells whether nobody looks at the bytes.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.hasher.is_none() && self.sink.is_none()
+    }
+
     /// Takes an image that is hashed, and written to `sink` if there is one.
     pub(super) fn hashed(sink: Option<&'a mut dyn BlockSink>) -> Self {
         Self {
