@@ -209,7 +209,8 @@ mod tests {
     fn plain_has_what_why_and_remedy() {
         assert_eq!(
             failure().plain(),
-            "forger: error: cannot make out.ext4\n  because: cannot write out.ext4\n  because: disk full\n  help: make room\n"
+            "forger: error: cannot make out.ext4\n  because: cannot write out.ext4\n  \
+             because: disk full\n  help: make room\n"
         );
     }
 

@@ -29,7 +29,8 @@ pub(crate) fn result(stream: Stream, text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Writes what a command says about its work: as [`result()`], but a quiet command says nothing on standard error.
+/// Writes what a command says about its work: as [`result()`], but a quiet command says nothing on
+/// standard error.
 ///
 /// # Errors
 /// As [`result()`].

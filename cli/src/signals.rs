@@ -1,8 +1,10 @@
-//! SIGINT, SIGTERM and SIGHUP: the first one asks the work to stop and clean up, a second one ends at once.
+//! SIGINT, SIGTERM and SIGHUP: the first one asks the work to stop and clean up, a second one ends
+//! at once.
 //!
-//! The handlers only set a number and write a byte into a socket pair. The work sees the number when it asks
-//! [`Observer::cancelled`](forger_fs::observe::Observer::cancelled); whoever blocks on a pipe polls the other end of the
-//! pair beside it, so that it wakes up and the work unwinds like after any other error.
+//! The handlers only set a number and write a byte into a socket pair. The work sees the number
+//! when it asks [`Observer::cancelled`](forger_fs::observe::Observer::cancelled); whoever blocks on
+//! a pipe polls the other end of the pair beside it, so that it wakes up and the work unwinds like
+//! after any other error.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -67,7 +69,8 @@ impl Signals {
     /// Waits until `fd` can be read or written without blocking.
     ///
     /// # Errors
-    /// [`Stopped`] inside an [`io::Error`] when a signal arrives first; the operating system's refusal.
+    /// [`Stopped`] inside an [`io::Error`] when a signal arrives first; the operating
+    /// system's refusal.
     pub(crate) fn wait(&self, fd: BorrowedFd<'_>, ready: Ready) -> io::Result<()> {
         let flags = match ready {
             Ready::Read => PollFlags::IN,
@@ -90,7 +93,8 @@ impl Signals {
     /// Waits a while.
     ///
     /// # Errors
-    /// [`Stopped`] inside an [`io::Error`] when a signal arrives meanwhile; the operating system's refusal.
+    /// [`Stopped`] inside an [`io::Error`] when a signal arrives meanwhile; the operating
+    /// system's refusal.
     pub(crate) fn pause(&self, time: Duration) -> io::Result<()> {
         let timeout = Timespec {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),

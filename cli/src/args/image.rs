@@ -33,8 +33,8 @@ pub(crate) struct ImageArgs {
     #[arg(long, value_name = "UUID", value_parser = uuid::parse)]
     pub(crate) hash_seed: Option<[u8; 16]>,
 
-    /// Time of the filesystem and of files without one: @SECONDS, RFC 3339 or now [default: $SOURCE_DATE_EPOCH,
-    /// else the newest file's]
+    /// Time of the filesystem and of files without one: @SECONDS, RFC 3339 or now [default:
+    /// $SOURCE_DATE_EPOCH, else the newest file's]
     ///
     /// @SECONDS counts from 1970; RFC 3339 looks like 2024-05-01T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
@@ -52,12 +52,14 @@ pub(crate) struct ImageArgs {
     #[arg(long)]
     pub(crate) keep_zeros: bool,
 
-    /// Leaves out, with a note, what ext4 cannot hold: KINDs with commas between them [default: refuse it]
-    ///
-    /// xattrs: attributes that are too large or of an unknown kind. devices: numbers too wide. times: outside
-    /// 1901 to 2446, moved to the nearest. acls: entries with a name but no id. flags: inode flags that ext4
-    /// does not have.
-    #[arg(long, value_name = "KIND[,KIND]", value_delimiter = ',', action = clap::ArgAction::Append)]
+    /// Leaves out, with a note, what ext4 cannot hold: KINDs with commas between them [default:
+    /// refuse it]
+    #[arg(
+        long,
+        value_name = "KIND[,KIND]",
+        value_delimiter = ',',
+        action = clap::ArgAction::Append
+    )]
     pub(crate) ignore: Vec<Kind>,
 
     #[command(flatten)]
@@ -68,10 +70,11 @@ pub(crate) struct ImageArgs {
     pub(crate) memory_limit: Option<u64>,
 }
 
-/// How large the filesystem is. SIZE is in bytes, or with K M G T (powers of 1024, as in mke2fs and qemu-img).
+/// How large the filesystem is.
 #[derive(Args, Clone, Debug)]
 #[command(
-    next_help_heading = "Size (SIZE in bytes; K M G T and KiB .. are powers of 1024, kB MB GB TB of 1000)"
+    next_help_heading = "Size (SIZE in bytes; K M G T and KiB .. are powers of 1024, kB MB GB TB \
+                         of 1000)"
 )]
 pub(crate) struct SizeArgs {
     /// Size of the filesystem: a SIZE, or auto for content and free space
@@ -85,7 +88,8 @@ pub(crate) struct SizeArgs {
     #[arg(long, value_name = "SIZE|PERCENT%", value_parser = size::free)]
     pub(crate) free: Option<Free>,
 
-    /// Size to which resize2fs can grow the image without moving data [default: 1T, or what --size needs]
+    /// Size to which resize2fs can grow the image without moving data [default: 1T, or what --size
+    /// needs]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) max_size: Option<u64>,
 
@@ -101,7 +105,8 @@ pub(crate) struct SizeArgs {
     #[arg(long, value_name = "PERCENT", value_parser = size::reserved)]
     pub(crate) reserved: Option<u16>,
 
-    /// Size of the journal, a SIZE of 4M at least [default: by mke2fs's table: 4M to 1G, none below 8M]
+    /// Size of the journal, a SIZE of 4M at least [default: by mke2fs's table: 4M to 1G, none below
+    /// 8M]
     #[arg(long, value_name = "SIZE", value_parser = size::journal, conflicts_with = "no_journal")]
     pub(crate) journal_size: Option<u64>,
 
@@ -113,15 +118,15 @@ pub(crate) struct SizeArgs {
 /// What `--ignore` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// Extended attributes
+    /// Attributes that are too large for an inode and a block, or of an unknown kind
     Xattrs,
-    /// Device numbers
+    /// Devices whose numbers are wider than 12 and 20 bits
     Devices,
-    /// Times
+    /// Times outside 1901 to 2446, which become the nearest that fits
     Times,
-    /// ACLs
+    /// ACL entries with a name but no number
     Acls,
-    /// Inode flags
+    /// Inode flags that ext4 does not have
     Flags,
 }
 
@@ -219,7 +224,8 @@ impl SizeArgs {
                 let whole = bytes - bytes % BLOCK_SIZE;
                 if whole != bytes {
                     notes.push(format!(
-                        "the size of {bytes} bytes is rounded down to {whole}, a multiple of {BLOCK_SIZE}"
+                        "the size of {bytes} bytes is rounded down to {whole}, a multiple of \
+                         {BLOCK_SIZE}"
                     ));
                 }
                 Ok(Size::Exact(whole))

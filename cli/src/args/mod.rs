@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap sees it, and the readers of its values.
 //!
-//! What it means is decided by the commands, which turn these values into the options of the libraries.
+//! What it means is decided by the commands, which turn these values into the options of the
+//! libraries.
 
 pub(crate) mod image;
 pub(crate) mod inject;
@@ -26,8 +27,10 @@ use crate::command::Command;
     name = "forger",
     version,
     about,
-    long_about = "Turns file trees (tar streams of any compression, folders) into filesystems, images and bundles.\n\n\
-                  It needs no root, no mount, no loop device, no user namespace and no other program.",
+    long_about = "Turns file trees (tar streams of any compression, folders) into filesystems, \
+                  images and bundles.\n\n\
+                  It needs no root, no mount, no loop device, no user namespace and no other \
+                  program.",
     after_help = "Every command explains itself: forger COMMAND --help, or forger help COMMAND.",
     after_long_help = EXIT_STATUS,
     subcommand_required = true,
@@ -68,8 +71,8 @@ pub(crate) struct Global {
     /// Writes results and messages as text or json [default: text]
     ///
     /// With json the result on standard output is one object. On standard error progress, notes and
-    /// errors are one object a line, with "type" (phase_start, progress, phase_done, note, info or
-    /// error) and "elapsed_ms".
+    /// errors are one object a line, with a "type": phase_start, progress, phase_done, note, info
+    /// or error.
     #[arg(
         long,
         global = true,
@@ -130,7 +133,8 @@ pub(crate) enum ProgressStyle {
     None,
 }
 
-/// Tells whether a command line that could not be read asks for JSON, so that its error comes as JSON.
+/// Tells whether a command line that could not be read asks for JSON, so that its error comes as
+/// JSON.
 pub(crate) fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut previous = OsString::new();
     arguments

@@ -5,13 +5,13 @@ use std::ops::RangeInclusive;
 use forger_fs::ext4::{BLOCK_SIZE, Free};
 
 /// What a size looks like, for messages.
-const FORMS: &str = "expected a number of bytes, or a number with K, M, G, T or KiB, MiB, GiB, TiB (powers of 1024) \
-                     or kB, MB, GB, TB (powers of 1000), as in 4G, 1.5GiB or 10GB";
+const FORMS: &str = "expected a number of bytes, or a number with K, M, G, T or KiB, MiB, GiB, TiB \
+                     (powers of 1024) or kB, MB, GB, TB (powers of 1000), as in 4G, 1.5GiB or 10GB";
 
 /// Reads a size in bytes.
 ///
-/// `K M G T` and `KiB MiB GiB TiB` are powers of 1024, as in qemu-img and mke2fs; `kB MB GB TB` are powers of 1000. A
-/// fraction is exact and rounded down to whole bytes.
+/// `K M G T` and `KiB MiB GiB TiB` are powers of 1024, as in qemu-img and mke2fs; `kB MB GB TB` are
+/// powers of 1000. A fraction is exact and rounded down to whole bytes.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

@@ -10,7 +10,8 @@ use super::owner::{self, Owner};
 use crate::exit::Failure;
 
 /// The help text of SOURCE, the same wherever it stands.
-pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any compression, a FIFO, - for standard input, or a folder";
+pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any compression, a FIFO, \
+                                      - for standard input, or a folder";
 
 /// The source and what changes on the way in.
 #[derive(Args, Clone, Debug)]
@@ -28,7 +29,8 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from: Option<OsString>,
 
-    /// Owner of the files: keep, root or UID:GID [default: keep; for a folder read by an ordinary user root]
+    /// Owner of the files: keep, root or UID:GID [default: keep; root for a
+    /// folder that an ordinary user reads]
     ///
     /// Holds for SOURCE and for overlays. keep takes the owners of the source. Only root can have
     /// unpacked a folder with its owners, so an ordinary user's folders become root's, with a note.
@@ -42,12 +44,13 @@ pub(crate) struct SourceArgs {
     /// Leaves out the entries of SOURCE that match, and all below them (repeatable)
     ///
     /// As with GNU tar, * and ? match slashes too, [a-z] is a set, and a pattern matches from any
-    /// part of a name on: '*.pyc', 'var/cache/*'. With a leading / it matches from the root on only.
-    /// What is left out of a folder is read all the same, so it must be readable.
+    /// part of a name on: '*.pyc', 'var/cache/*'. With a leading / it matches from the root on
+    /// only. What is left out of a folder need not be readable.
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<OsString>,
 
-    /// Removes so many leading parts from the names in SOURCE; shorter names are left out [default: 0]
+    /// Removes so many leading parts from the names in SOURCE; shorter names are left out [default:
+    /// 0]
     ///
     /// As with GNU tar, a leading ./ is one part. --exclude matches the names before that.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
@@ -56,8 +59,8 @@ pub(crate) struct SourceArgs {
     /// Lays a tar or folder over SOURCE (repeatable, in order)
     ///
     /// Later entries win. A folder over a symlink to a folder keeps the symlink, so that an
-    /// overlay's lib/ lands in usr/lib of a merged-usr tree. The owner, mode and times of DIR itself
-    /// are not taken; a tar's entry for its root is.
+    /// overlay's lib/ lands in usr/lib of a merged-usr tree. The owner, mode and times of DIR
+    /// itself are not taken; a tar's entry for its root is.
     #[arg(long, value_name = "DIR|TAR")]
     pub(crate) overlay: Vec<PathBuf>,
 

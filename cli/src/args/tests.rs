@@ -1,4 +1,5 @@
-//! The command line as a whole: it is consistent, every word of it is explained, and contradictions are refused.
+//! The command line as a whole: it is consistent, every word of it is explained, and contradictions
+//! are refused.
 
 use clap::{Arg, Command, CommandFactory, Parser};
 

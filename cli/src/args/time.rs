@@ -142,7 +142,8 @@ fn days_in(year: i64, month: i64) -> Option<i64> {
 
 /// Returns the days from 1970-01-01 to a date of the Gregorian calendar.
 ///
-/// Years are counted from March, so that the leap day is a year's last; 400 years have 146,097 days.
+/// Years are counted from March, so that the leap day is a year's last; 400 years have 146,097
+/// days.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

@@ -21,24 +21,28 @@ use crate::{remedy, summary};
 /// Makes a bundle, a compressed root filesystem with its manifest, from a tar or a folder
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "forger make-bundle [OPTIONS] --name NAME --arch ARCH --out FILE|DIR|- [SOURCE]",
-    long_about = "Makes a bundle, a compressed root filesystem with its manifest, from a tar or a folder.\n\n\
-                  A bundle is a tar compressed with zstd that holds rootfs.ext4 and manifest.json. Equal \
-                  input and options give equal bytes, on any machine and with any number of threads. Three \
-                  lines go to standard output: the bundle's path, its SHA-256, its size in bytes (to \
-                  standard error when --out is -).",
+    override_usage = "forger make-bundle [OPTIONS] --name NAME --arch ARCH --out FILE|DIR|- \
+                      [SOURCE]",
+    long_about = "Makes a bundle, a compressed root filesystem with its manifest, from a tar or a \
+        folder.\n\n\
+        A bundle is a tar compressed with zstd that holds rootfs.ext4 and manifest.json. Equal \
+        input and options give equal bytes, on any machine and with any number of threads. Three \
+        lines go to standard output: the bundle's path, its SHA-256, its size in bytes (to \
+        standard error when --out is -).",
     after_long_help = "\
 Examples:
   docker export box | forger make-bundle --name debian --distro debian --arch x86_64 --out .
   forger make-bundle --name app --arch aarch64 --out app.tar.zst --size 4G ./rootfs
   forger make-bundle --name app --arch x86_64 --out - rootfs.tar | ssh host 'cat > app.tar.zst'
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal (forger --help says more)."
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
 )]
 pub(crate) struct Args {
-    #[arg(value_name = "SOURCE", help = SOURCE_HELP,
-          long_help = "Where the files come from: a tar of any compression, a FIFO, - for standard input, or a \
-                       folder [default: standard input]")]
+    #[arg(
+        value_name = "SOURCE",
+        help = SOURCE_HELP,
+        long_help = format!("{SOURCE_HELP} [default: standard input]")
+    )]
     positional: Option<OsString>,
 
     #[command(flatten)]
@@ -80,8 +84,8 @@ struct BundleArgs {
 
     /// The bundle to make: a file, a folder, or - for standard output; not needed with --dry-run
     ///
-    /// In a folder (one that exists, or a name with a slash at its end) the bundle is called
-    /// NAME-ARCH-DIGITS.tar.zst, with the first 12 digits of its SHA-256.
+    /// In a folder the bundle is called NAME-ARCH-DIGITS.tar.zst, with the first 12 digits of its
+    /// SHA-256. It is left alone if it is there already, with the same bytes.
     #[arg(
         short,
         long,
@@ -90,7 +94,7 @@ struct BundleArgs {
     )]
     out: Option<OsString>,
 
-    /// Level of compression, from 1 (fast) to 22 (small, and takes gigabytes of memory) [default: 3]
+    /// Level of compression, 1 to 22: larger is smaller, slower and takes more memory [default: 3]
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=22))]
     level: Option<i32>,
 

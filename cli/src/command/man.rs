@@ -16,8 +16,8 @@ Examples:
   forger man | man -l -
   forger man ~/.local/share/man/man1")]
 pub(crate) struct Args {
-    /// Folder for forger.1, forger-mkfs.1 and so on; it is made if it is not there [default: forger.1 on
-    /// standard output]
+    /// Folder for forger.1, forger-mkfs.1 and so on; it is made if it is not there [default:
+    /// forger.1 on standard output]
     dir: Option<PathBuf>,
 }
 

@@ -24,8 +24,8 @@ use crate::{remedy, summary};
                       forger mkfs [OPTIONS] --rootfs-tar FILE|- OUT\n       \
                       forger mkfs [OPTIONS] --dry-run SOURCE",
     long_about = "Makes a filesystem from a tar or a folder.\n\n\
-                  Equal input and options give equal bytes, on any machine. The output appears whole or \
-                  not at all. A summary goes to standard output (to standard error when OUT is -).",
+        Equal input and options give equal bytes, on any machine. The output appears whole or not \
+        at all. A summary goes to standard output (to standard error when OUT is -).",
     after_long_help = "\
 Examples:
   forger mkfs rootfs.tar.zst rootfs.ext4
@@ -33,7 +33,7 @@ Examples:
   forger mkfs ./rootfs rootfs.ext4 --exclude '/var/cache/*' --inject agent:/usr/bin/agent:0755
   forger mkfs --dry-run --output json rootfs.tar
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal (forger --help says more)."
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
 )]
 pub(crate) struct Args {
     #[arg(value_name = "SOURCE", help = SOURCE_HELP)]
@@ -122,7 +122,8 @@ struct Ends {
 }
 
 impl Args {
-    /// Tells the source from the output: an option that names the source leaves one place, for the output.
+    /// Tells the source from the output: an option that names the source leaves one place, for the
+    /// output.
     fn ends(&self) -> Result<Ends, Failure> {
         let (source, out) = match (self.source.by_option(), &self.second) {
             (Some(source), None) => (source, &self.first),

@@ -98,7 +98,8 @@ impl Opener<'_> {
         Exclude::new(self.args.exclude.iter().map(|pattern| pattern.as_bytes()))
     }
 
-    /// Opens an overlay. A folder's own mode and times are those of a place to gather files in: the root keeps its own.
+    /// Opens an overlay. A folder's own mode and times are those of a place to gather files in: the
+    /// root keeps its own.
     fn overlay(&mut self, path: &Path, label: &str) -> Result<Box<dyn Source>, Failure> {
         if path.as_os_str() == OsStr::new("-") {
             return Err(

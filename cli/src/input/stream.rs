@@ -93,7 +93,8 @@ impl Read for Stream {
         loop {
             self.signals.wait(self.file.as_fd(), Ready::Read)?;
             match self.file.read(buffer) {
-                // Another process shares the descriptor and has made it non-blocking, or was faster.
+                // Another process shares the descriptor and has made it non-blocking, or was
+                // faster.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     let count = result?;

@@ -1,4 +1,5 @@
-//! Where a bundle goes: a file, a folder in which its digest names it, or whatever takes bytes forward.
+//! Where a bundle goes: a file, a folder in which its digest names it, or whatever takes bytes
+//! forward.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -111,7 +112,8 @@ impl BundleOutput {
     }
 }
 
-/// Gives a bundle its name in a folder. The same bundle may stand there already: it is named by its content.
+/// Gives a bundle its name in a folder. The same bundle may stand there already: it is named by its
+/// content.
 fn publish_as(
     file: PendingFile,
     folder: &Path,

@@ -62,8 +62,8 @@ impl Outlet {
     }
 }
 
-/// Opens a pipe anew, so that it can be made non-blocking without its other owners noticing. What is no pipe, or may not
-/// be opened again, is written as it is.
+/// Opens a pipe anew, so that it can be made non-blocking without its other owners noticing. What
+/// is no pipe, or may not be opened again, is written as it is.
 fn alone(fd: OwnedFd) -> OwnedFd {
     let pipe = rustix::fs::fstat(&fd)
         .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo());

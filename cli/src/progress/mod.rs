@@ -87,8 +87,8 @@ impl Console {
         }
     }
 
-    /// Ends the current phase, removes the bar, and turns an error into what the user shall see of it: a
-    /// signal explains every error that follows it.
+    /// Ends the current phase, removes the bar, and turns an error into what the user shall see of
+    /// it: a signal explains every error that follows it.
     pub(crate) fn conclude<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
         let phase = self.phase.take();
         match (&result, phase) {

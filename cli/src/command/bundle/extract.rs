@@ -24,13 +24,13 @@ Examples:
   forger bundle extract app.tar.zst --out . --sha256 107d97...
   curl -s https://example.org/app.tar.zst | forger bundle extract - --out rootfs.ext4
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal (forger --help says more).")]
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal.")]
 pub(super) struct Args {
     #[command(flatten)]
     file: FileArgs,
 
-    /// Where the image goes: a file, a block device (with --force), a FIFO, - for standard output, or
-    /// a folder, for rootfs.ext4 and manifest.json in it
+    /// Where the image goes: a file, a block device (with --force), a FIFO, - for standard output,
+    /// or a folder, for rootfs.ext4 and manifest.json in it
     #[arg(short, long, value_name = "FILE|DIR|-", required = true)]
     out: OsString,
 

@@ -102,7 +102,10 @@ fn object(file: &OsStr, facts: &Facts) -> Value {
 /// Says so where a bundle's image could not be compared with anything.
 fn note_unverified(facts: &Facts, console: &mut Console) {
     if facts.manifest.blake3.is_none() {
-        console.say("the manifest has no BLAKE3, as those of older tools: the image was compared with nothing");
+        console.say(
+            "the manifest has no BLAKE3, as those of older tools: the image was compared with \
+             nothing",
+        );
     }
 }
 
