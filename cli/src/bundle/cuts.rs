@@ -95,6 +95,11 @@ impl Cuts {
     }
 }
 
+/// Turns a position inside a segment into an index.
+pub(super) fn index(position: u64) -> usize {
+    usize::try_from(position).expect("a segment fits the memory")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,18 +28,18 @@
 //! at level 3, some 100 MiB at the highest). The pieces of the late ranges stay in memory until the
 //! end; so do 16 bytes for every punched range and some 100 for every segment.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
 use forger_block::{Error, MAX_LEN, PlacedSink, Result};
 
-use super::cuts::{Cuts, Segment};
+use super::cuts::{Cuts, Segment, index};
+use super::edit::{Edit, apply};
 use super::file::BundleFile;
-use super::slots::Slots;
-use super::subtrees::{Subtree, Subtrees};
-use super::workers::{Done, Edit, Job, Outcome, Workers, apply, index};
+use super::pipeline::Pipeline;
+use super::workers::Job;
 
 /// How the image is framed.
 #[derive(Clone, Debug)]
@@ -58,17 +58,6 @@ pub(super) struct Framing {
     pub(super) prefix_room: u64,
 }
 
-/// What waits for its turn to be appended to the bundle.
-#[derive(Debug)]
-enum Pending {
-    /// A segment at the workers, by its number.
-    Job(u64, Segment),
-    /// Zeros.
-    Hole(Range<u64>),
-    /// Room for a late segment.
-    Late(Segment),
-}
-
 /// An image on its way into frames.
 ///
 /// Writes to each segment may come in any order; a write to a segment whose time has passed is an
@@ -77,9 +66,7 @@ enum Pending {
 pub(super) struct FramedSink<'f> {
     pub(super) framing: Framing,
     pub(super) cuts: Cuts,
-    pub(super) workers: Workers,
-    pub(super) slots: Slots<'f>,
-    pub(super) subtrees: Subtrees,
+    pub(super) pipeline: Pipeline<'f>,
     /// The segment that is being filled, and its bytes from the start on.
     pub(super) open: Option<(Segment, Vec<u8>)>,
     /// Where the first segment begins whose time has not come; nothing lies between it and the
@@ -91,42 +78,21 @@ pub(super) struct FramedSink<'f> {
     pub(super) late: BTreeMap<u64, Vec<Edit>>,
     /// What was punched after its time.
     pub(super) punched: Vec<Range<u64>>,
-    pending: VecDeque<Pending>,
-    /// Zeros whose turn has come, and which the next ones may join.
-    hole: Option<Range<u64>>,
-    ready: BTreeMap<u64, Outcome>,
-    next_id: u64,
-    /// Jobs handed out whose frames are not in the file.
-    in_flight: usize,
 }
 
 impl<'f> FramedSink<'f> {
     /// Starts the workers.
     pub(super) fn new(file: &'f dyn BundleFile, framing: Framing) -> Result<Self> {
-        let workers = Workers::start(framing.threads, framing.level, framing.window)
-            .map_err(|source| Error::io("start", "the compressing threads", source))?;
         Ok(Self {
             cuts: Cuts::new(framing.window, framing.late.iter().cloned()),
-            slots: Slots::new(file, framing.prefix_room),
-            workers,
+            pipeline: Pipeline::new(file, &framing)?,
             framing,
-            subtrees: Subtrees::default(),
             open: None,
             cursor: 0,
             written: 0,
             late: BTreeMap::new(),
             punched: Vec::new(),
-            pending: VecDeque::new(),
-            hole: None,
-            ready: BTreeMap::new(),
-            next_id: 0,
-            in_flight: 0,
         })
-    }
-
-    /// Returns how many jobs may be under way.
-    pub(super) fn limit(&self) -> usize {
-        self.framing.threads.max(1) + 1
     }
 
     /// Writes a piece that lies inside one segment.
@@ -172,7 +138,7 @@ impl<'f> FramedSink<'f> {
     }
 
     fn segment_buffer(&mut self) -> Vec<u8> {
-        let mut buffer = self.workers.buffer();
+        let mut buffer = self.pipeline.workers.buffer();
         buffer.reserve_exact(index(self.cuts.window()));
         buffer
     }
@@ -202,19 +168,7 @@ impl<'f> FramedSink<'f> {
     }
 
     fn submit(&mut self, segment: Segment, job: Job) -> Result<()> {
-        while self.in_flight >= self.limit() {
-            self.wait()?;
-        }
-        while let Some(done) = self.workers.poll() {
-            self.take(done)?;
-        }
-        self.place()?;
-        self.workers
-            .submit(self.next_id, job)
-            .map_err(compressing)?;
-        self.pending.push_back(Pending::Job(self.next_id, segment));
-        self.next_id += 1;
-        self.in_flight += 1;
+        self.pipeline.submit(segment, job)?;
         self.cursor = segment.end;
         Ok(())
     }
@@ -224,98 +178,22 @@ impl<'f> FramedSink<'f> {
         while self.cursor < end {
             let segment = self.cuts.segment(self.cursor);
             if segment.late {
-                self.pending.push_back(Pending::Late(segment));
+                self.pipeline.pass_late(segment)?;
                 self.cursor = segment.end;
             } else {
-                let hole_end = self
-                    .cuts
-                    .next_late(self.cursor)
-                    .map_or(end, |late| late.min(end));
-                self.pass_hole(hole_end);
+                self.pass_hole(end)?;
             }
         }
-        self.place()
+        Ok(())
     }
 
-    /// Lets the time come of zeros up to `end`.
-    pub(super) fn pass_hole(&mut self, end: u64) {
-        self.pending.push_back(Pending::Hole(self.cursor..end));
+    /// Lets the time come of zeros, up to `end` or the next late segment.
+    pub(super) fn pass_hole(&mut self, end: u64) -> Result<()> {
+        let late = self.cuts.next_late(self.cursor);
+        let end = late.map_or(end, |late| late.min(end));
+        self.pipeline.pass_hole(self.cursor..end)?;
         self.cursor = end;
-    }
-
-    /// Waits until everything handed out is in the bundle.
-    pub(super) fn drain(&mut self) -> Result<()> {
-        while self.in_flight > 0 {
-            self.wait()?;
-        }
-        self.place()?;
-        // Holes wait for a neighbour that may join them.
-        self.place_hole(None)
-    }
-
-    fn wait(&mut self) -> Result<()> {
-        let done = self.workers.wait().map_err(compressing)?;
-        self.take(done)?;
-        self.place()
-    }
-
-    fn take(&mut self, done: Done) -> Result<()> {
-        let outcome = done.outcome.map_err(compressing)?;
-        self.ready.insert(done.id, outcome);
         Ok(())
-    }
-
-    /// Appends what is ready and whose turn it is.
-    fn place(&mut self) -> Result<()> {
-        while let Some(next) = self.pending.pop_front() {
-            match next {
-                Pending::Hole(range) => self.place_hole(Some(range))?,
-                Pending::Late(segment) => {
-                    self.place_hole(None)?;
-                    self.slots
-                        .push_late(segment.range(), self.framing.late_room);
-                }
-                Pending::Job(id, segment) => {
-                    let Some(outcome) = self.ready.remove(&id) else {
-                        self.pending.push_front(Pending::Job(id, segment));
-                        break;
-                    };
-                    self.in_flight -= 1;
-                    self.place_outcome(segment, outcome)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Joins zeros to those before them, or appends these when `next` is none.
-    fn place_hole(&mut self, next: Option<Range<u64>>) -> Result<()> {
-        self.hole = match (self.hole.take(), next) {
-            (Some(hole), Some(next)) => Some(hole.start..next.end),
-            (None, next) => next,
-            (Some(hole), None) => {
-                self.slots.push_hole(hole)?;
-                None
-            }
-        };
-        Ok(())
-    }
-
-    fn place_outcome(&mut self, segment: Segment, outcome: Outcome) -> Result<()> {
-        let Some(frame) = outcome.frame else {
-            return self.place_hole(Some(segment.range()));
-        };
-        self.place_hole(None)?;
-        self.slots.push_frame(segment.range(), &frame)?;
-        self.workers.recycle(frame);
-        self.keep(outcome.subtrees);
-        Ok(())
-    }
-
-    pub(super) fn keep(&mut self, subtrees: Vec<Subtree>) {
-        for subtree in subtrees {
-            self.subtrees.insert(subtree);
-        }
     }
 }
 
@@ -353,7 +231,7 @@ impl PlacedSink for FramedSink<'_> {
     fn finish(mut self: Box<Self>, len: u64) -> Result<()> {
         self.settle(len)?;
         let room = self.framing.prefix_room;
-        self.slots.fill_prefix(Vec::new(), room)
+        self.pipeline.slots.fill_prefix(Vec::new(), room)
     }
 }
 
@@ -382,9 +260,4 @@ fn end_of(offset: u64, len: u64) -> Result<u64> {
         Some(end) if end <= size => Ok(end),
         _ => Err(Error::OutOfRange { offset, len, size }),
     }
-}
-
-/// Wraps what a worker reports.
-pub(super) fn compressing(source: io::Error) -> Error {
-    Error::io("compress", "the image", source)
 }

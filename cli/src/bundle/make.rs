@@ -12,79 +12,13 @@ use super::file::BundleFile;
 use super::framed::{FramedSink, Framing};
 use super::manifest::{self, FORMAT_VERSION, Manifest};
 use super::member;
+use super::options::Options;
 
 /// Room for the tar header of `rootfs.ext4`, which carries its size: three blocks at most, and a
 /// filler.
 const PREFIX_ROOM: u64 = 2048;
 /// How much of the finished bundle is hashed at a time, in bytes.
 const HASH_PIECE: u64 = 1 << 20;
-
-/// How a bundle is made. Equal input and options give equal bytes, with any number of threads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How the filesystem is made.
-    pub ext4: ext4::Options,
-    /// Name of the image: at most 128 of `a-z 0-9 . _ -`, the first a letter or digit.
-    pub name: String,
-    /// Distribution, of the same form; may be empty.
-    pub distro: String,
-    /// Machine architecture, of the same form.
-    pub arch: String,
-    /// Name of the kernel that boots the image: one line.
-    pub kernel_ref: Option<String>,
-    /// What the image is for: at most 64 KiB.
-    pub description: Option<String>,
-    /// Level of compression, 1..=22. Levels from 8 on take windows of 8 MiB in place of 4 MiB, those
-    /// from 16 on 16 MiB, and so more memory.
-    pub level: i32,
-    /// Number of threads that compress, at least 1.
-    pub threads: usize,
-}
-
-impl Options {
-    /// Makes options for a bundle of this name, distribution and architecture: level 3, one
-    /// compressing thread, the defaults of ext4.
-    #[must_use]
-    pub fn new(
-        name: impl Into<String>,
-        distro: impl Into<String>,
-        arch: impl Into<String>,
-    ) -> Self {
-        Self {
-            ext4: ext4::Options::default(),
-            name: name.into(),
-            distro: distro.into(),
-            arch: arch.into(),
-            kernel_ref: None,
-            description: None,
-            level: 3,
-            threads: 1,
-        }
-    }
-
-    /// Checks the fields of the manifest and the level; the filesystem's options are checked when
-    /// it is made.
-    ///
-    /// # Errors
-    /// [`Error::Field`], [`Error::Level`].
-    pub fn validate(&self) -> Result<(), Error> {
-        manifest::check_name("name", &self.name)?;
-        if !self.distro.is_empty() {
-            manifest::check_name("distro", &self.distro)?;
-        }
-        manifest::check_name("arch", &self.arch)?;
-        if let Some(kernel_ref) = &self.kernel_ref {
-            manifest::check_line("kernel_ref", kernel_ref)?;
-        }
-        if let Some(description) = &self.description {
-            manifest::check_text("description", description)?;
-        }
-        match self.level {
-            1..=22 => Ok(()),
-            level => Err(Error::Level { level }),
-        }
-    }
-}
 
 /// A bundle that was made.
 #[derive(Clone, Debug)]
@@ -255,7 +189,7 @@ fn ending(manifest: &[u8], image_size: u64, mtime: u64) -> Vec<u8> {
     // The image's last block, should its size be no multiple.
     let over = image_size % member::BLOCK as u64;
     if over > 0 {
-        out.resize(member::BLOCK - super::workers::index(over), 0);
+        out.resize(member::BLOCK - super::cuts::index(over), 0);
     }
     out.extend_from_slice(&member::header(
         member::MANIFEST,
@@ -272,13 +206,13 @@ fn ending(manifest: &[u8], image_size: u64, mtime: u64) -> Vec<u8> {
 /// Reads the bundle back; its first bytes were known last.
 fn sha256(out: &dyn BundleFile, size: u64, observer: &mut dyn Observer) -> Result<[u8; 32], Error> {
     let mut context = Context::new(&SHA256);
-    let mut buffer = vec![0; super::workers::index(size.min(HASH_PIECE))];
+    let mut buffer = vec![0; super::cuts::index(size.min(HASH_PIECE))];
     let mut offset = 0;
     while offset < size {
         if observer.cancelled() {
             return Err(Error::Interrupted);
         }
-        let len = super::workers::index((size - offset).min(HASH_PIECE));
+        let len = super::cuts::index((size - offset).min(HASH_PIECE));
         let piece = &mut buffer[..len];
         out.read_at(offset, piece)?;
         context.update(piece);

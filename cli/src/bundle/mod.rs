@@ -13,10 +13,10 @@
 //!
 //! | file | concept |
 //! |---|---|
-//! | `make` | options, and the order of things |
+//! | `options`, `make` | what is asked for, and the order of things |
 //! | `framed`, `settle` | the sink that frames an image; its end |
-//! | `cuts` | where the image is cut into segments |
-//! | `workers` | the threads that compress and hash segments |
+//! | `cuts`, `edit` | where the image is cut into segments, and what changes in them |
+//! | `pipeline`, `workers` | segments in order, and the threads that compress and hash them |
 //! | `slots` | where each frame stands in the file |
 //! | `hole` | frames of zeros, and of nothing |
 //! | `subtrees`, `zero_subtrees` | BLAKE3 from parts in any order; zeros computed beforehand |
@@ -45,6 +45,7 @@
 //! ```
 mod archive;
 mod cuts;
+mod edit;
 mod error;
 mod file;
 mod framed;
@@ -56,6 +57,8 @@ mod make;
 mod manifest;
 mod member;
 mod open;
+mod options;
+mod pipeline;
 mod restore;
 mod settle;
 mod skip;
@@ -68,6 +71,7 @@ mod zero_subtrees;
 
 pub use error::{Error, OpenError};
 pub use file::BundleFile;
-pub use make::{Made, Options, make};
+pub use make::{Made, make};
 pub use manifest::{FORMAT_VERSION, Manifest};
 pub use open::{Facts, extract, show, verify};
+pub use options::Options;

@@ -11,11 +11,13 @@ use std::ops::Range;
 
 use forger_block::{Error, MAX_LEN, Result};
 
-use super::cuts::Segment;
-use super::framed::{FramedSink, compressing};
+use super::cuts::{Segment, index};
+use super::edit::{Edit, apply};
+use super::framed::FramedSink;
 use super::hole;
+use super::pipeline::compressing;
 use super::slots::{Kind, Slot};
-use super::workers::{Edit, Job, Outcome, apply, index};
+use super::workers::{Job, Outcome};
 
 impl FramedSink<'_> {
     /// Completes the frames of an image of `len` bytes and returns its BLAKE3.
@@ -36,7 +38,7 @@ impl FramedSink<'_> {
         let plain = self.cursor == 0 && len <= self.cuts.window();
         let whole = plain.then(|| *blake3::hash(&self.in_memory(len)).as_bytes());
         self.pass_rest(len)?;
-        self.drain()?;
+        self.pipeline.drain()?;
         self.redo_changed()?;
         match whole {
             Some(digest) => Ok(digest),
@@ -47,14 +49,16 @@ impl FramedSink<'_> {
     /// Fills the room that was kept at the start of the bundle.
     pub(super) fn fill_prefix(&mut self, data: &[u8]) -> Result<()> {
         let frame = zstd::bulk::compress(data, self.framing.level).map_err(compressing)?;
-        self.slots.fill_prefix(frame, self.framing.prefix_room)
+        self.pipeline
+            .slots
+            .fill_prefix(frame, self.framing.prefix_room)
     }
 
     /// Appends what follows the image, and returns the bundle's length in bytes.
     pub(super) fn append(&mut self, data: &[u8]) -> Result<u64> {
         let frame = zstd::bulk::compress(data, self.framing.level).map_err(compressing)?;
-        self.slots.append(&frame)?;
-        Ok(self.slots.end())
+        self.pipeline.slots.append(&frame)?;
+        Ok(self.pipeline.slots.end())
     }
 
     /// Returns an image of which nothing was handed out.
@@ -86,8 +90,7 @@ impl FramedSink<'_> {
                 }
                 before => {
                     let stop = before.as_ref().map_or(len, |(next, _)| next.start);
-                    let late = self.cuts.next_late(self.cursor);
-                    self.pass_hole(late.map_or(stop, |late| late.min(stop)));
+                    self.pass_hole(stop)?;
                     open = before;
                 }
             }
@@ -98,14 +101,14 @@ impl FramedSink<'_> {
     /// Makes the frames of late and punched segments.
     fn redo_changed(&mut self) -> Result<()> {
         self.punched = merged(std::mem::take(&mut self.punched));
-        let changed: Vec<usize> = (self.slots.list().iter().enumerate())
+        let changed: Vec<usize> = (self.pipeline.slots.list().iter().enumerate())
             .filter(|(_, slot)| self.is_changed(slot))
             .map(|(index, _)| index)
             .collect();
         let mut grown = BTreeMap::new();
         let mut under_way = 0;
         for slot in changed {
-            if under_way == self.limit() {
+            if under_way == self.pipeline.limit() {
                 self.refill_next(&mut grown)?;
                 under_way -= 1;
             }
@@ -139,7 +142,7 @@ impl FramedSink<'_> {
     }
 
     fn submit_again(&mut self, slot: usize) -> Result<()> {
-        let Slot { image, kind, .. } = self.slots.list()[slot].clone();
+        let Slot { image, kind, .. } = self.pipeline.slots.list()[slot].clone();
         let late = kind == Kind::Late;
         let (edits, earlier) = if late {
             (
@@ -155,7 +158,7 @@ impl FramedSink<'_> {
                 if all {
                     None
                 } else {
-                    Some(self.slots.read(slot)?)
+                    Some(self.pipeline.slots.read(slot)?)
                 },
             )
         };
@@ -164,23 +167,26 @@ impl FramedSink<'_> {
             end: image.end,
             late,
         };
-        let buffer = self.workers.buffer();
+        let buffer = self.pipeline.workers.buffer();
         let job = Job::Segment {
             segment,
             buffer,
             earlier,
             edits,
         };
-        self.workers.submit(slot as u64, job).map_err(compressing)
+        self.pipeline
+            .workers
+            .submit(slot as u64, job)
+            .map_err(compressing)
     }
 
     /// Waits for a slot's new frames.
     fn next_frames(&mut self) -> Result<(usize, Vec<u8>, Outcome)> {
-        let done = self.workers.wait().map_err(compressing)?;
+        let done = self.pipeline.workers.wait().map_err(compressing)?;
         let mut outcome = done.outcome.map_err(compressing)?;
         let slot = index(done.id);
         let frames = outcome.frame.take().unwrap_or_else(|| {
-            let Range { start, end } = self.slots.list()[slot].image;
+            let Range { start, end } = self.pipeline.slots.list()[slot].image;
             let mut frames = Vec::new();
             hole::push_hole(&mut frames, end - start);
             frames
@@ -190,47 +196,48 @@ impl FramedSink<'_> {
 
     fn refill_next(&mut self, grown: &mut BTreeMap<usize, u64>) -> Result<()> {
         let (slot, mut frames, outcome) = self.next_frames()?;
-        let image = self.slots.list()[slot].image.clone();
-        self.subtrees.remove(image);
+        let image = self.pipeline.slots.list()[slot].image.clone();
+        self.pipeline.subtrees.remove(image);
         let zero = outcome.subtrees.is_empty();
-        self.keep(outcome.subtrees);
-        if let Some(size) = self.slots.refill(slot, &mut frames, zero)? {
+        self.pipeline.keep(outcome.subtrees);
+        if let Some(size) = self.pipeline.slots.refill(slot, &mut frames, zero)? {
             grown.insert(slot, size);
         }
-        self.workers.recycle(frames);
+        self.pipeline.workers.recycle(frames);
         Ok(())
     }
 
     /// Gives the slots in `grown` the sizes they need, and moves the others.
     fn relocate(&mut self, grown: &BTreeMap<usize, u64>) -> Result<()> {
-        let (places, end) = self.slots.places(|slot| grown.get(&slot).copied());
+        let (places, end) = self.pipeline.slots.places(|slot| grown.get(&slot).copied());
         let first = grown.keys().next().copied().unwrap_or(places.len());
         for (slot, &place) in places.iter().enumerate().skip(first).rev() {
             if let Some(&size) = grown.get(&slot) {
                 self.submit_again(slot)?;
                 let (_, mut frames, _) = self.next_frames()?;
-                self.slots.put(slot, place, size, &mut frames)?;
-                self.workers.recycle(frames);
+                self.pipeline.slots.put(slot, place, size, &mut frames)?;
+                self.pipeline.workers.recycle(frames);
             } else {
-                self.slots.move_up(slot, place)?;
+                self.pipeline.slots.move_up(slot, place)?;
             }
         }
-        self.slots.set_end(end);
+        self.pipeline.slots.set_end(end);
         Ok(())
     }
 
     /// Hashes the zeros and joins all chaining values.
     fn digest(&mut self, len: u64) -> Result<[u8; 32]> {
-        let zeros = self.slots.list().iter().filter(|slot| slot.zero);
+        let zeros = self.pipeline.slots.list().iter().filter(|slot| slot.zero);
         let zeros = merged(zeros.map(|slot| slot.image.clone()).collect());
         let mut under_way = 0;
         for range in zeros {
-            for piece in self.subtrees.insert_zeros(range, len) {
-                if under_way == self.limit() {
+            for piece in self.pipeline.subtrees.insert_zeros(range, len) {
+                if under_way == self.pipeline.limit() {
                     self.keep_next()?;
                     under_way -= 1;
                 }
-                self.workers
+                self.pipeline
+                    .workers
                     .submit(0, Job::Zeros(piece))
                     .map_err(compressing)?;
                 under_way += 1;
@@ -239,16 +246,16 @@ impl FramedSink<'_> {
         for _ in 0..under_way {
             self.keep_next()?;
         }
-        self.subtrees.root(len).ok_or_else(|| {
+        self.pipeline.subtrees.root(len).ok_or_else(|| {
             let reason = io::Error::other("its segments do not cover it");
             Error::io("hash", "the image", reason)
         })
     }
 
     fn keep_next(&mut self) -> Result<()> {
-        let done = self.workers.wait().map_err(compressing)?;
+        let done = self.pipeline.workers.wait().map_err(compressing)?;
         let outcome = done.outcome.map_err(compressing)?;
-        self.keep(outcome.subtrees);
+        self.pipeline.keep(outcome.subtrees);
         Ok(())
     }
 }

@@ -131,7 +131,7 @@ impl<'f> Slots<'f> {
     /// Reads a slot's bytes.
     pub(super) fn read(&self, index: usize) -> Result<Vec<u8>> {
         let slot = &self.list[index];
-        let mut bytes = vec![0; super::workers::index(slot.size)];
+        let mut bytes = vec![0; super::cuts::index(slot.size)];
         self.file.read_at(slot.at, &mut bytes)?;
         Ok(bytes)
     }
@@ -176,12 +176,12 @@ impl<'f> Slots<'f> {
         let slot = &mut self.list[index];
         let from = std::mem::replace(&mut slot.at, at);
         let mut left = if from == at { 0 } else { slot.size };
-        let mut buffer = vec![0; super::workers::index(left.min(MOVE))];
+        let mut buffer = vec![0; super::cuts::index(left.min(MOVE))];
         while left > 0 {
             // From the end, since the two places overlap.
             let now = left.min(MOVE);
             left -= now;
-            let piece = &mut buffer[..super::workers::index(now)];
+            let piece = &mut buffer[..super::cuts::index(now)];
             self.file.read_at(from + left, piece)?;
             self.file.write_at(at + left, piece)?;
         }

@@ -11,26 +11,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{CParameter, compress_bound};
 
-use super::cuts::Segment;
+use super::cuts::{Segment, index};
+use super::edit::{Edit, apply};
 use super::subtrees::{self, Subtree};
-
-/// A change to a segment, in offsets of the image; the parts outside the segment are passed over.
-#[derive(Clone, Debug)]
-pub(super) enum Edit {
-    /// These bytes stand at `start`.
-    Write {
-        /// Offset in the image in bytes.
-        start: u64,
-        /// What stands there.
-        data: Bytes,
-    },
-    /// This range holds zeros.
-    Zero(Range<u64>),
-}
 
 /// What a worker is asked to do.
 #[derive(Debug)]
@@ -261,30 +247,4 @@ impl Worker {
             subtrees: subtrees::hash(segment.start, data),
         })
     }
-}
-
-/// Makes a change to the bytes from `start` in the image on.
-pub(super) fn apply(edit: &Edit, start: u64, bytes: &mut [u8]) {
-    let end = start + bytes.len() as u64;
-    let range = match edit {
-        Edit::Write { start, data } => *start..*start + data.len() as u64,
-        Edit::Zero(range) => range.clone(),
-    };
-    let common = range.start.max(start)..range.end.min(end);
-    if common.is_empty() {
-        return;
-    }
-    let target = &mut bytes[index(common.start - start)..index(common.end - start)];
-    match edit {
-        Edit::Zero(_) => target.fill(0),
-        Edit::Write { data, .. } => {
-            let from = index(common.start - range.start);
-            target.copy_from_slice(&data[from..from + target.len()]);
-        }
-    }
-}
-
-/// Turns a position inside a segment into an index.
-pub(super) fn index(position: u64) -> usize {
-    usize::try_from(position).expect("a segment fits the memory")
 }
