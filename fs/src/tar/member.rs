@@ -6,12 +6,12 @@
 )]
 
 use super::attribute::{self, Attributes};
-use super::header::{Dialect, Header};
+use super::header::Header;
 use super::keyword::{Globals, Keywords};
-use super::pax::Records;
-use super::{Error, Options, number, sparse};
+use super::kind::Body;
+use super::{Error, Options, number, pax, sparse};
 use crate::source::{Entry, EntryKind};
-use crate::tree::{Device, Meta, Time};
+use crate::tree::{Meta, Time};
 
 /// What extended headers have said about the next member.
 #[derive(Debug, Default)]
@@ -27,9 +27,13 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Tells whether the next member would be changed by it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.path.is_none() && self.link.is_none() && self.records.is_empty()
+    /// Checks that nothing describes a member that does not come.
+    pub(super) fn check_empty(&self) -> Result<(), Error> {
+        let empty = self.path.is_none() && self.link.is_none() && self.records.is_empty();
+        match self.since {
+            Some(offset) if !empty => Err(Error::Dangling { offset }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -42,25 +46,6 @@ pub(super) struct Member {
     pub(super) unknown: Vec<Vec<u8>>,
     /// What was left out because the options allow it.
     pub(super) ignored: Vec<String>,
-}
-
-/// What stands between a member's header and the next one.
-#[derive(Debug)]
-pub(super) enum Body {
-    /// Nothing.
-    None,
-    /// So many bytes of content.
-    Plain(u64),
-    /// So many bytes, if they are there: a header's word for a hard link is not enough.
-    Perhaps(u64),
-    /// So many bytes that mean nothing to us.
-    Ignored(u64),
-    /// A sparse file whose map is known: the stored bytes and their places.
-    Mapped(u64, Vec<sparse::Run>),
-    /// A sparse file whose map is in the header and in extension blocks.
-    OldSparse(u64),
-    /// A sparse file whose map is the beginning of its body of so many bytes.
-    MapFirst(u64),
 }
 
 /// Decides what a header and what was pending add up to.
@@ -81,7 +66,11 @@ pub(super) fn assemble(
     if let Some(path) = pending.path {
         member.name = path;
     }
-    let unknown = member.apply(&pending.records)?;
+    let mut unknown = Vec::new();
+    for (start, body) in &pending.records {
+        let apply = |keyword: &[u8], value: &[u8]| member.keywords.apply(keyword, value);
+        unknown.extend(pax::apply(body, *start, &member.name, apply)?);
+    }
     member.rename()?;
     let (kind, body) = member.kind(pending.link)?;
     let attributes = member.attributes(&kind)?;
@@ -101,45 +90,16 @@ pub(super) fn assemble(
     })
 }
 
-struct Assembly<'a> {
-    header: &'a Header,
+/// A member on the way.
+pub(super) struct Assembly<'a> {
+    pub(super) header: &'a Header,
     offset: u64,
-    options: &'a Options,
-    name: Vec<u8>,
-    keywords: Keywords,
+    pub(super) options: &'a Options,
+    pub(super) name: Vec<u8>,
+    pub(super) keywords: Keywords,
 }
 
 impl Assembly<'_> {
-    /// Applies the PAX records in front of the member; returns the keywords that nobody knows.
-    fn apply(&mut self, bodies: &[(u64, Vec<u8>)]) -> Result<Vec<Vec<u8>>, Error> {
-        let mut unknown = Vec::new();
-        for (start, body) in bodies {
-            for record in Records::new(body) {
-                let (position, result) = match record {
-                    Ok(record) => {
-                        let applied = self.keywords.apply(record.keyword, record.value);
-                        let keyword = number::printable(record.keyword);
-                        let applied = applied.map_err(|reason| format!("{keyword}: {reason}"));
-                        (
-                            record.position,
-                            applied.map(|known| (known, record.keyword)),
-                        )
-                    }
-                    Err((position, reason)) => (position, Err(reason)),
-                };
-                let (known, keyword) = result.map_err(|reason| Error::Pax {
-                    offset: start.saturating_add(u64::try_from(position).unwrap_or(0)),
-                    entry: lossy(&self.name),
-                    reason,
-                })?;
-                if !known {
-                    unknown.push(keyword.to_vec());
-                }
-            }
-        }
-        Ok(unknown)
-    }
-
     /// Puts the name in force in place and checks it.
     fn rename(&mut self) -> Result<(), Error> {
         let path = self.keywords.path.take();
@@ -152,7 +112,7 @@ impl Assembly<'_> {
         self.check_name("name", "a name", &self.name)
     }
 
-    fn check_name(
+    pub(super) fn check_name(
         &self,
         field: &'static str,
         what: &'static str,
@@ -177,125 +137,6 @@ impl Assembly<'_> {
             });
         }
         Ok(())
-    }
-
-    /// Decides what the member is and what body follows.
-    fn kind(&mut self, long_link: Option<Vec<u8>>) -> Result<(EntryKind, Body), Error> {
-        let flag = self.header.typeflag;
-        let sparse = self.keywords.sparse.describe(self.options.max_sparse_runs);
-        let sparse = sparse.map_err(|reason| self.sparse_fault(reason))?;
-        if sparse.is_some() && !matches!(flag, 0 | b'0' | b'7') {
-            return Err(self.sparse_fault("it belongs to no regular file".to_owned()));
-        }
-        match flag {
-            0 | b'0' | b'7' if self.name.ends_with(b"/") => match self.size()? {
-                0 => Ok((EntryKind::Directory, Body::None)),
-                size => Err(self.fault(
-                    "size",
-                    format!("a directory (name with / at its end) of {size} bytes"),
-                )),
-            },
-            0 | b'0' | b'7' => self.file(sparse),
-            b'S' => self.old_sparse(),
-            b'1' => {
-                let target = self.target(long_link)?;
-                let size = self.size()?;
-                let body = match size {
-                    0 => Body::None,
-                    size if self.keywords.size.is_some() => Body::Plain(size),
-                    size => Body::Perhaps(size),
-                };
-                Ok((EntryKind::HardLink { target, size }, body))
-            }
-            b'2' => Ok((EntryKind::Symlink(self.target(long_link)?), Body::None)),
-            b'3' => Ok((EntryKind::CharDevice(self.device()?), Body::None)),
-            b'4' => Ok((EntryKind::BlockDevice(self.device()?), Body::None)),
-            b'5' => Ok((EntryKind::Directory, Body::None)),
-            b'D' => Ok((EntryKind::Directory, Body::Ignored(self.size()?))),
-            b'6' => Ok((EntryKind::Fifo, Body::None)),
-            flag => Err(Error::TypeFlag {
-                offset: self.offset,
-                entry: lossy(&self.name),
-                flag: format!("`{}`", flag.escape_ascii()),
-                reason: refused(flag),
-            }),
-        }
-    }
-
-    fn file(&self, sparse: Option<sparse::Described>) -> Result<(EntryKind, Body), Error> {
-        let stored = self.size()?;
-        let Some(described) = sparse else {
-            return Ok((EntryKind::File { size: stored }, Body::Plain(stored)));
-        };
-        let size = self.sparse_size(described.size)?;
-        let body = match described.runs {
-            None => Body::MapFirst(stored),
-            Some(runs) => {
-                let runs = sparse::check(runs, size, stored);
-                Body::Mapped(stored, runs.map_err(|reason| self.sparse_fault(reason))?)
-            }
-        };
-        Ok((EntryKind::File { size }, body))
-    }
-
-    fn old_sparse(&self) -> Result<(EntryKind, Body), Error> {
-        let tail = match self.header.dialect() {
-            Dialect::Gnu => self.header.gnu(),
-            _ => None,
-        };
-        let Some(tail) = tail else {
-            return Err(self.sparse_fault("type `S` in a header that is not GNU's".to_owned()));
-        };
-        let size = self.number("realsize", &tail.realsize)?;
-        Ok((
-            EntryKind::File {
-                size: self.sparse_size(size)?,
-            },
-            Body::OldSparse(self.size()?),
-        ))
-    }
-
-    fn sparse_size(&self, size: u64) -> Result<u64, Error> {
-        match i64::try_from(size) {
-            Ok(_) => Ok(size),
-            Err(_) => {
-                Err(self.sparse_fault(format!("the file's size, {size}, is no number below 2^63")))
-            }
-        }
-    }
-
-    /// Returns the link target in force.
-    fn target(&mut self, long: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
-        let target = self.keywords.linkpath.take().or(long);
-        let target = target.unwrap_or_else(|| self.header.link().to_vec());
-        if target.is_empty() {
-            return Err(self.fault("linkname", "it is empty".to_owned()));
-        }
-        self.check_name("linkname", "a link target", &target)?;
-        Ok(target)
-    }
-
-    fn device(&self) -> Result<Device, Error> {
-        let header = self.header;
-        let major = match self.keywords.devmajor {
-            Some(major) => major,
-            None => self.number("devmajor", &header.devmajor)?,
-        };
-        let minor = match self.keywords.devminor {
-            Some(minor) => minor,
-            None => self.number("devminor", &header.devminor)?,
-        };
-        Ok(Device { major, minor })
-    }
-
-    /// Returns the length of the body as stored.
-    fn size(&self) -> Result<u64, Error> {
-        match self.keywords.size {
-            Some(size) => Ok(size),
-            None => self
-                .number::<i64>("size", &self.header.size)
-                .map(i64::unsigned_abs),
-        }
     }
 
     fn attributes(&mut self, kind: &EntryKind) -> Result<Attributes, Error> {
@@ -356,7 +197,7 @@ impl Assembly<'_> {
     }
 
     /// Reads a number that is not negative.
-    fn number<T>(&self, field: &'static str, bytes: &[u8]) -> Result<T, Error>
+    pub(super) fn number<T>(&self, field: &'static str, bytes: &[u8]) -> Result<T, Error>
     where
         T: TryFrom<i128>,
     {
@@ -376,7 +217,8 @@ impl Assembly<'_> {
         i64::try_from(value).map_err(|_| self.fault(field, format!("{value} is absurd")))
     }
 
-    fn fault(&self, field: &'static str, reason: String) -> Error {
+    /// The error for a field.
+    pub(super) fn fault(&self, field: &'static str, reason: String) -> Error {
         Error::Field {
             offset: self.offset,
             entry: lossy(&self.name),
@@ -385,24 +227,22 @@ impl Assembly<'_> {
         }
     }
 
-    fn sparse_fault(&self, reason: String) -> Error {
-        Error::Sparse {
+    /// Where a sparse map belongs to.
+    pub(super) fn place(&self) -> sparse::Place<'_> {
+        sparse::Place {
             offset: self.offset,
-            entry: lossy(&self.name),
-            reason,
+            entry: &self.name,
         }
     }
-}
 
-/// Says why a type flag is refused.
-fn refused(flag: u8) -> &'static str {
-    match flag {
-        b'A' => "a Solaris ACL, which is not read",
-        b'E' => "a Solaris attribute file, which is not read",
-        b'I' => "star's metadata of an inode without its content, which is not read",
-        b'M' => "the rest of a file from another volume; join the volumes first",
-        b'N' => "an old GNU list of names to change, which is not read",
-        _ => "not known",
+    /// The error for a type flag that is refused.
+    pub(super) fn refuse(&self, flag: u8, reason: &'static str) -> Error {
+        Error::TypeFlag {
+            offset: self.offset,
+            entry: lossy(&self.name),
+            flag: format!("`{}`", flag.escape_ascii()),
+            reason,
+        }
     }
 }
 

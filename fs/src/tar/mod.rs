@@ -12,10 +12,12 @@
 //! |---|---|
 //! | `header` | the 512-byte record, its checksum and its dialects |
 //! | `number` | octal, base-256 and decimal numbers, times |
+//! | `window`, `blocks` | the input, where headers stand in it and where it ends |
+//! | `extension` | the headers that describe the next one |
 //! | `pax` | the grammar of extended records |
 //! | `keyword` | what each PAX keyword means |
 //! | `attribute`, `flag` | how attributes, ACLs and inode flags are spelt |
-//! | `member` | header and keywords become an [`Entry`](crate::source::Entry) |
+//! | `member`, `kind` | header and keywords become an [`Entry`](crate::source::Entry) |
 //! | `sparse` | the maps of GNU sparse files |
 //! | `content` | where the reader stands in a body |
 //! | `read` | [`Reader`] |
@@ -42,12 +44,16 @@
 //!   link has one if a PAX record gives its size, or if its header does and what follows is neither
 //!   a header nor zeros.
 mod attribute;
+mod blocks;
 mod content;
 mod error;
+mod extension;
 mod flag;
 mod header;
 mod keyword;
+mod kind;
 mod member;
+mod notes;
 mod number;
 mod options;
 mod outline;

@@ -5,26 +5,27 @@
     clippy::as_conversions
 )]
 
-use super::number;
+use super::member::lossy;
+use super::{Error, number};
 
 /// The records of one extended header.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Records<'a> {
+struct Records<'a> {
     body: &'a [u8],
     position: usize,
 }
 
 /// One record, and where it starts in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
-    pub(super) keyword: &'a [u8],
+struct Record<'a> {
+    keyword: &'a [u8],
     /// Raw bytes: newlines and NULs are part of it.
-    pub(super) value: &'a [u8],
-    pub(super) position: usize,
+    value: &'a [u8],
+    position: usize,
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Self {
+    fn new(body: &'a [u8]) -> Self {
         Self { body, position: 0 }
     }
 
@@ -63,6 +64,40 @@ impl<'a> Records<'a> {
             next,
         ))
     }
+}
+
+/// Hands every record's keyword and value to `apply`, which tells whether it knows the keyword;
+/// returns the keywords that it does not know. The body starts at `start` of the archive and is
+/// about `entry`.
+pub(super) fn apply(
+    body: &[u8],
+    start: u64,
+    entry: &[u8],
+    mut apply: impl FnMut(&[u8], &[u8]) -> Result<bool, String>,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let fault = |position: usize, reason| Error::Pax {
+        offset: start.saturating_add(u64::try_from(position).unwrap_or(0)),
+        entry: lossy(entry),
+        reason,
+    };
+    let mut unknown = Vec::new();
+    for record in Records::new(body) {
+        let Record {
+            keyword,
+            value,
+            position,
+        } = record.map_err(|(position, reason)| fault(position, reason))?;
+        let known = apply(keyword, value).map_err(|reason| {
+            fault(
+                position,
+                format!("{}: {reason}", number::printable(keyword)),
+            )
+        })?;
+        if !known {
+            unknown.push(keyword.to_vec());
+        }
+    }
+    Ok(unknown)
 }
 
 /// Appends a record to a body.

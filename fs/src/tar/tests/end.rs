@@ -97,6 +97,17 @@ fn global_records_end_with_their_archive() {
 }
 
 #[test]
+fn record_is_not_for_a_member_of_the_next_archive() {
+    let two = [
+        archive(&[pax(&[("uid", b"10")])]),
+        archive(&[file("a", b"")]),
+    ]
+    .concat();
+    let error = read_with(&two, options(true, false)).unwrap_err();
+    assert!(matches!(error, Error::Dangling { offset: 0 }), "{error}");
+}
+
+#[test]
 fn rest_of_the_input_is_read() {
     let mut input = std::io::Cursor::new([archive(&[file("a", b"1")]), vec![0; 3 << 20]].concat());
     let reader = Reader::new(&mut input);
