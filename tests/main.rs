@@ -7,6 +7,7 @@ mod alone;
 mod bundle;
 mod folder;
 mod interrupted;
+mod large;
 mod maintenance;
 mod mkfs;
 mod options;

@@ -31,6 +31,7 @@ pub struct Run {
     limit: Duration,
     input: Input,
     foreground: bool,
+    discard: bool,
 }
 
 /// What a child did.
@@ -62,6 +63,7 @@ impl Run {
             limit: Duration::from_secs(DEFAULT_LIMIT),
             input: Input::Nothing,
             foreground: false,
+            discard: false,
         }
     }
 
@@ -112,6 +114,36 @@ impl Run {
     #[must_use]
     pub fn stdin_piped(mut self, file: impl AsRef<Path>) -> Self {
         self.input = Input::File(file.as_ref().to_path_buf());
+        self
+    }
+
+    /// Runs the command under another program, which is given `args` and then the command.
+    #[must_use]
+    pub fn under(mut self, program: &str, args: &[&str]) -> Self {
+        let found = crate::tools::find(program).unwrap_or_else(|| program.into());
+        let mut outer = Command::new(found);
+        outer
+            .args(args)
+            .arg(self.command.get_program())
+            .args(self.command.get_args());
+        for (key, value) in self.command.get_envs() {
+            match value {
+                Some(value) => outer.env(key, value),
+                None => outer.env_remove(key),
+            };
+        }
+        if let Some(dir) = self.command.get_current_dir() {
+            outer.current_dir(dir);
+        }
+        self.command = outer;
+        self.line = format!("{program} {} {}", args.join(" "), self.line);
+        self
+    }
+
+    /// Lets what the child writes to standard output go nowhere.
+    #[must_use]
+    pub fn stdout_to_nowhere(mut self) -> Self {
+        self.discard = true;
         self
     }
 
@@ -172,6 +204,9 @@ impl Run {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .process_group(0);
+        }
+        if self.discard {
+            self.command.stdout(Stdio::null());
         }
         let empty = matches!(self.input, Input::Nothing);
         self.command

@@ -1,6 +1,8 @@
 //! `cargo xtask`: the project's own chores. Without arguments it lists them.
 
+mod bench;
 mod ci;
+mod full;
 mod fuzz;
 mod step;
 mod suite;
@@ -16,6 +18,8 @@ usage: cargo xtask CHORE
 
   test             installs the tools that judge (root and apt), runs every test
   ci               what CI runs: fmt, clippy, doc, deny, fuzz targets for some seconds, test
+  full             the long tests, many generated archives, long fuzzing, the bench
+  bench [N] [small] forger against its peers, N rounds (default 5), on a small or large Debian
   fuzz [SECONDS]   builds every fuzz target and runs each for so long (default 10)
   testdata         makes testdata/ anew, the same bytes every time
 ";
@@ -27,6 +31,8 @@ fn main() -> ExitCode {
     let outcome = match (chore.as_str(), rest.as_slice()) {
         ("test", rest) => suite::run(rest),
         ("ci", []) => ci::run(),
+        ("full", []) => full::run(),
+        ("bench", rest) => bench::run(rest),
         ("fuzz", []) => fuzz::run(10),
         ("fuzz", [seconds]) => seconds.parse().map_err(Into::into).and_then(fuzz::run),
         ("testdata", []) => testdata::run(),

@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 17] = [
+const TOOLS: [(&str, &str); 18] = [
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
@@ -25,9 +25,13 @@ const TOOLS: [(&str, &str); 17] = [
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("tar", "tar"),
+    ("time", "time"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
 ];
+
+/// What is built and tested.
+const TARGETS: [&str; 3] = ["--workspace", "--all-targets", "--locked"];
 
 /// Installs what is missing where that is possible, else says how to.
 pub(crate) fn install_tools() -> Outcome {
@@ -63,26 +67,36 @@ pub(crate) fn install_tools() -> Outcome {
 /// Runs every test; `filter` goes to the runner.
 pub(crate) fn run(filter: &[String]) -> Outcome {
     install_tools()?;
-    let workspace_targets = ["--workspace", "--all-targets", "--locked"];
     // One selection of packages and targets in all steps, so that nothing is built twice.
-    step::run("build", cargo(&["build"]).args(workspace_targets))?;
-    let forger = target_dir().join("debug/forger");
+    step::run("build", cargo(&["build"]).args(TARGETS))?;
     if filter.is_empty() {
         step::run(
             "doc tests",
             cargo(&["test", "--doc", "--workspace", "--locked", "--quiet"]),
         )?;
     }
-    let runner: &[&str] = if tools::find("cargo-nextest").is_some() {
-        &["nextest", "run", "--no-fail-fast"]
+    step::run("tests", runner(&[], &[]).args(filter))
+}
+
+/// Runs the tests that are ignored because they take long.
+pub(crate) fn run_ignored() -> Outcome {
+    step::run(
+        "long tests",
+        runner(&["--run-ignored", "only"], &["--", "--ignored"]).limit(7200),
+    )
+}
+
+/// Prepares nextest with `nextest` arguments, or cargo's own runner with `plain` ones.
+fn runner(nextest: &[&str], plain: &[&str]) -> Run {
+    let has_nextest = tools::find("cargo-nextest").is_some();
+    let run = if has_nextest {
+        cargo(&["nextest", "run"])
     } else {
-        &["test", "--no-fail-fast"]
+        cargo(&["test"])
     };
-    let tests = cargo(runner)
-        .args(workspace_targets)
-        .args(filter)
-        .env("FORGER_BIN", forger);
-    step::run("tests", tests)
+    let run = run.args(TARGETS).arg("--no-fail-fast");
+    let run = run.args(if has_nextest { nextest } else { plain });
+    run.env("FORGER_BIN", target_dir().join("debug/forger"))
 }
 
 fn target_dir() -> PathBuf {

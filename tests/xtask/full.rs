@@ -1,0 +1,27 @@
+//! `cargo xtask full`: everything that takes long.
+
+use crate::step::{self, cargo};
+use crate::{Outcome, bench, fuzz, suite};
+
+/// Generated archives to judge, and seconds for each fuzz target.
+const CASES: &str = "1000";
+const FUZZ_SECONDS: u64 = 600;
+
+pub(crate) fn run() -> Outcome {
+    suite::run(&[])?;
+    suite::run_ignored()?;
+    let property = [
+        "test",
+        "--package",
+        "forger-tests",
+        "--test",
+        "integration",
+        "property",
+    ];
+    step::run(
+        "property",
+        cargo(&property).env("PROPTEST_CASES", CASES).limit(3600),
+    )?;
+    fuzz::run(FUZZ_SECONDS)?;
+    bench::run(&[])
+}
