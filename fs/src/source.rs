@@ -4,6 +4,7 @@
 //! [`Inject`] makes a source of one file or folder of the host.
 mod exclude;
 mod inject;
+mod pattern;
 mod rebase;
 mod select;
 

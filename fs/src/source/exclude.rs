@@ -5,6 +5,8 @@
     clippy::as_conversions
 )]
 
+use super::pattern::{Pattern, symbols};
+
 /// Patterns for names that are left out, as GNU tar's `--exclude` has them by default.
 ///
 /// A pattern matches a name, or the names of all that is in a folder it matches. It may match from
@@ -24,48 +26,8 @@
 /// is in the root's `dev`, however an archive spells its names. The root itself is never left out.
 #[derive(Clone, Debug, Default)]
 pub struct Exclude {
-    patterns: Vec<Vec<Token>>,
+    patterns: Vec<Pattern>,
 }
-
-/// A character of UTF-8, or a byte that is none, above all characters.
-type Symbol = u32;
-
-/// One step of a pattern.
-#[derive(Clone, Debug)]
-enum Token {
-    Is(Symbol),
-    One,
-    Many,
-    Set { negated: bool, items: Vec<Item> },
-}
-
-/// A class of characters, and how to tell what is in it.
-type Class = (&'static str, fn(char) -> bool);
-
-/// What can be in a set.
-#[derive(Clone, Copy, Debug)]
-enum Item {
-    Range(Symbol, Symbol),
-    Class(Class),
-}
-
-/// The classes that a set can name.
-const CLASSES: [Class; 12] = [
-    ("alnum", char::is_alphanumeric),
-    ("alpha", char::is_alphabetic),
-    ("blank", |char| matches!(char, ' ' | '\t')),
-    ("cntrl", char::is_control),
-    ("digit", |char| char.is_ascii_digit()),
-    ("graph", |char| !char.is_control() && !char.is_whitespace()),
-    ("lower", char::is_lowercase),
-    ("print", |char| !char.is_control()),
-    ("punct", |char| char.is_ascii_punctuation()),
-    ("space", char::is_whitespace),
-    ("upper", char::is_uppercase),
-    ("xdigit", |char| char.is_ascii_hexdigit()),
-];
-
-const SLASH: Symbol = 0x2f;
 
 impl Exclude {
     /// Takes patterns; one without a character but `.` and `/` at its ends matches nothing.
@@ -90,13 +52,11 @@ impl Exclude {
         if rest.is_empty() || rest == b"." {
             return;
         }
-        let tokens = tokens(rest);
+        let pattern = Pattern::new(rest);
         if !anchored {
-            let inner = [Token::Many, Token::Is(SLASH)];
-            self.patterns
-                .push(inner.into_iter().chain(tokens.iter().cloned()).collect());
+            self.patterns.push(pattern.below_any_folder());
         }
-        self.patterns.push(tokens);
+        self.patterns.push(pattern);
     }
 
     /// Tells whether nothing is left out.
@@ -113,156 +73,8 @@ impl Exclude {
         }
         let steps: Vec<_> = crate::tree::steps(path).collect();
         let name: Vec<_> = symbols(&steps.join(&b'/')).collect();
-        !name.is_empty() && self.patterns.iter().any(|tokens| fits(tokens, &name))
+        !name.is_empty() && self.patterns.iter().any(|pattern| pattern.fits(&name))
     }
-}
-
-/// Splits bytes into characters, and bytes that are none.
-fn symbols(bytes: &[u8]) -> impl Iterator<Item = Symbol> {
-    bytes.utf8_chunks().flat_map(|chunk| {
-        let bytes = chunk
-            .invalid()
-            .iter()
-            .map(|&byte| 0x11_0000 | u32::from(byte));
-        chunk.valid().chars().map(u32::from).chain(bytes)
-    })
-}
-
-/// Tells whether a pattern matches a name or the name of a folder it is in.
-///
-/// Going back to the last `*` alone is enough, as each takes as little as it can; so the time is at
-/// most the product of the two lengths.
-fn fits(tokens: &[Token], name: &[Symbol]) -> bool {
-    let (mut token, mut at) = (0usize, 0usize);
-    let mut back: Option<(usize, usize)> = None;
-    loop {
-        let next = name.get(at);
-        let step = match (tokens.get(token), next) {
-            (None, None | Some(&SLASH)) => return true,
-            (Some(Token::Many), _) => {
-                token = token.saturating_add(1);
-                back = Some((token, at));
-                continue;
-            }
-            (Some(token), Some(&symbol)) => token.fits(symbol),
-            _ => false,
-        };
-        if step {
-            token = token.saturating_add(1);
-            at = at.saturating_add(1);
-        } else if let Some((after, from)) = back
-            && from < name.len()
-        {
-            token = after;
-            at = from.saturating_add(1);
-            back = Some((after, at));
-        } else {
-            return false;
-        }
-    }
-}
-
-impl Token {
-    fn fits(&self, symbol: Symbol) -> bool {
-        match self {
-            Self::Is(own) => *own == symbol,
-            Self::One | Self::Many => true,
-            Self::Set { negated, items } => items.iter().any(|item| item.fits(symbol)) != *negated,
-        }
-    }
-}
-
-impl Item {
-    fn fits(self, symbol: Symbol) -> bool {
-        match self {
-            Self::Range(first, last) => (first..=last).contains(&symbol),
-            Self::Class((_, holds)) => char::from_u32(symbol).is_some_and(holds),
-        }
-    }
-}
-
-fn tokens(pattern: &[u8]) -> Vec<Token> {
-    let symbols: Vec<_> = symbols(pattern).collect();
-    let mut rest = symbols.as_slice();
-    let mut tokens = Vec::new();
-    while let Some((&symbol, more)) = rest.split_first() {
-        rest = more;
-        tokens.push(match char::from_u32(symbol) {
-            Some('*') => Token::Many,
-            Some('?') => Token::One,
-            Some('[') => match set(rest) {
-                Some((set, more)) => {
-                    rest = more;
-                    set
-                }
-                None => Token::Is(symbol),
-            },
-            Some('\\') => match rest.split_first() {
-                Some((&escaped, more)) => {
-                    rest = more;
-                    Token::Is(escaped)
-                }
-                None => Token::Is(symbol),
-            },
-            _ => Token::Is(symbol),
-        });
-    }
-    tokens
-}
-
-/// Reads a set after its `[`; `None` when it has no end, so that the `[` is itself.
-fn set(symbols: &[Symbol]) -> Option<(Token, &[Symbol])> {
-    let mut rest = symbols;
-    let negated = matches!(char_at(rest), Some('!' | '^'));
-    if negated {
-        rest = rest.get(1..)?;
-    }
-    let mut items = Vec::new();
-    loop {
-        if char_at(rest) == Some(']') && !items.is_empty() {
-            let set = Token::Set { negated, items };
-            return Some((set, rest.get(1..)?));
-        }
-        if let Some((class, more)) = class(rest) {
-            items.push(Item::Class(class));
-            rest = more;
-            continue;
-        }
-        let first = member(&mut rest)?;
-        let is_range = char_at(rest) == Some('-') && char_at(rest.get(1..)?) != Some(']');
-        let last = if is_range {
-            rest = rest.get(1..)?;
-            member(&mut rest)?
-        } else {
-            first
-        };
-        items.push(Item::Range(first, last));
-    }
-}
-
-/// Takes one character of a set, which a backslash may escape.
-fn member(rest: &mut &[Symbol]) -> Option<Symbol> {
-    let escaped = usize::from(char_at(rest) == Some('\\'));
-    let (&symbol, more) = rest.get(escaped..)?.split_first()?;
-    *rest = more;
-    Some(symbol)
-}
-
-/// Reads a class such as `[:alpha:]` in a set.
-fn class(rest: &[Symbol]) -> Option<(Class, &[Symbol])> {
-    CLASSES.into_iter().find_map(|class| {
-        let spelt = format!("[:{}:]", class.0);
-        let mut rest = rest;
-        for char in spelt.chars() {
-            let (&symbol, more) = rest.split_first()?;
-            rest = (symbol == u32::from(char)).then_some(more)?;
-        }
-        Some((class, rest))
-    })
-}
-
-fn char_at(symbols: &[Symbol]) -> Option<char> {
-    symbols.first().and_then(|&symbol| char::from_u32(symbol))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::put::{folder_only, name_cost};
+use super::cost::name_cost;
+use super::put::folder_only;
 use super::resolve::Place;
 use super::{Error, Kind, NodeId, Tree, shown};
 
@@ -15,17 +16,17 @@ use super::{Error, Kind, NodeId, Tree, shown};
 #[derive(Clone, Debug)]
 pub(super) struct Pending<C> {
     /// Its place among all links that were ever pending.
-    arrival: u64,
+    pub(super) arrival: u64,
     /// Its name as it arrived.
-    link: Box<[u8]>,
+    pub(super) link: Box<[u8]>,
     /// Its target as it arrived.
-    target: Box<[u8]>,
+    pub(super) target: Box<[u8]>,
     /// The content it carries.
-    body: Option<C>,
+    pub(super) body: Option<C>,
 }
 
 impl<C> Pending<C> {
-    fn cost(&self) -> u64 {
+    pub(super) fn cost(&self) -> u64 {
         name_cost(&self.link).saturating_add(name_cost(&self.target))
     }
 }
@@ -40,7 +41,7 @@ pub struct Linked<C> {
 }
 
 /// What a link's target means now.
-enum Target {
+pub(super) enum Target {
     /// A node that can have a further name.
     Node(NodeId),
     /// The name of a link that waits itself.
@@ -103,89 +104,20 @@ impl<C> Tree<C> {
         }
     }
 
-    /// Binds all pending links to what holds their targets' names now, and returns the contents
-    /// that bodies of links replaced. On an error nothing has changed.
-    ///
-    /// # Errors
-    /// The first link in order of arrival whose target does not exist, is a folder, cannot have the
-    /// link's content, or leads back to the link.
-    pub fn settle(&mut self) -> Result<Vec<C>, Error> {
-        if self.pending.is_empty() {
-            return Ok(Vec::new());
-        }
-        let nodes = self.settled()?;
-        let mut links: Vec<_> = std::mem::take(&mut self.pending)
-            .into_iter()
-            .flat_map(|(parent, names)| {
-                let tagged = move |(last, link): (Box<[u8]>, Pending<C>)| (parent, last, link);
-                names.into_iter().map(tagged)
-            })
-            .collect();
-        links.sort_by_key(|(_, _, link)| link.arrival);
-        let mut released = Vec::new();
-        for (parent, last, link) in links {
-            self.refund(link.cost());
-            let Some(&node) = nodes.get(&link.arrival) else {
-                continue;
-            };
-            let linked = self.bind(parent, &last, node, link.body);
-            released.extend(linked.released);
-        }
-        Ok(released)
-    }
-
     /// Returns how many hard links wait for their target.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.pending.values().map(BTreeMap::len).sum()
     }
 
-    /// Finds the node of every pending link, by its arrival.
-    fn settled(&self) -> Result<BTreeMap<u64, NodeId>, Error> {
-        let mut order: Vec<_> = self.pending.values().flat_map(BTreeMap::values).collect();
-        order.sort_by_key(|link| link.arrival);
-        let count = order.len();
-        let mut nodes = BTreeMap::new();
-        let mut names = BTreeMap::<NodeId, u32>::new();
-        for first in order {
-            // The links from here to the first one whose target is no pending link.
-            let mut chain = vec![first];
-            let mut link = first;
-            let node = loop {
-                if let Some(&node) = nodes.get(&link.arrival) {
-                    break node;
-                }
-                match self.target(&link.link, &link.target)? {
-                    Target::Node(node) => break node,
-                    Target::Nothing => return Err(link.nothing()),
-                    Target::Pending(parent, last) => {
-                        let next = self.pending_at(parent, &last);
-                        link = next.ok_or_else(|| link.nothing())?;
-                        // A chain without a repetition is no longer than there are links.
-                        if chain.len() > count {
-                            return Err(link.cycle());
-                        }
-                        chain.push(link);
-                    }
-                }
-            };
-            for link in chain {
-                if nodes.insert(link.arrival, node).is_some() {
-                    continue;
-                }
-                if link.body.is_some() {
-                    self.check_body(node, &link.link, &link.target)?;
-                }
-                let more = names.entry(node).or_insert(0);
-                *more = more.saturating_add(1);
-                self.check_names(node, *more, &link.target)?;
-            }
-        }
-        Ok(nodes)
-    }
-
     /// Lets a name refer to the node, and gives the node the link's body.
-    fn bind(&mut self, parent: NodeId, last: &[u8], id: NodeId, body: Option<C>) -> Linked<C> {
+    pub(super) fn bind(
+        &mut self,
+        parent: NodeId,
+        last: &[u8],
+        id: NodeId,
+        body: Option<C>,
+    ) -> Linked<C> {
         let mut released = Vec::new();
         if self.folder(parent).get(last) != Some(id) {
             let node = self.node_mut(id);
@@ -230,7 +162,7 @@ impl<C> Tree<C> {
     }
 
     /// Finds what a link's target means now.
-    fn target(&self, link: &[u8], target: &[u8]) -> Result<Target, Error> {
+    pub(super) fn target(&self, link: &[u8], target: &[u8]) -> Result<Target, Error> {
         let to_folder = || Error::LinkToDirectory {
             link: shown(link),
             target: shown(target),
@@ -259,7 +191,7 @@ impl<C> Tree<C> {
     }
 
     /// Checks that a node can have so many further names.
-    fn check_names(&self, id: NodeId, more: u32, target: &[u8]) -> Result<(), Error> {
+    pub(super) fn check_names(&self, id: NodeId, more: u32, target: &[u8]) -> Result<(), Error> {
         match self.node(id).names.checked_add(more) {
             Some(_) => Ok(()),
             None => Err(Error::TooManyNames {
@@ -268,7 +200,7 @@ impl<C> Tree<C> {
         }
     }
 
-    fn check_body(&self, id: NodeId, link: &[u8], target: &[u8]) -> Result<(), Error> {
+    pub(super) fn check_body(&self, id: NodeId, link: &[u8], target: &[u8]) -> Result<(), Error> {
         match &self.node(id).kind {
             Kind::File(_) => Ok(()),
             other => Err(Error::LinkBody {
@@ -299,22 +231,6 @@ impl<C> Tree<C> {
         for (_, link) in self.pending.remove(&parent).unwrap_or_default() {
             self.refund(link.cost());
             released.extend(link.body);
-        }
-    }
-}
-
-impl<C> Pending<C> {
-    fn nothing(&self) -> Error {
-        Error::LinkToNothing {
-            link: shown(&self.link),
-            target: shown(&self.target),
-        }
-    }
-
-    fn cycle(&self) -> Error {
-        Error::LinkCycle {
-            link: shown(&self.link),
-            target: shown(&self.target),
         }
     }
 }

@@ -47,6 +47,7 @@ pub mod acl;
 pub mod arbitrary;
 mod collect;
 mod content;
+mod cost;
 mod dump;
 mod error;
 mod insert;
@@ -55,7 +56,9 @@ mod meta;
 mod name;
 mod node;
 mod put;
+mod remove;
 mod resolve;
+mod settle;
 mod source;
 mod walk;
 
@@ -120,7 +123,7 @@ impl<C> Tree<C> {
             live: 1,
             heap: 0,
         };
-        tree.heap = put::meta_cost(&root);
+        tree.heap = cost::meta_cost(&root);
         tree.nodes
             .push(Some(Node::new(root, Kind::directory(), true)));
         tree

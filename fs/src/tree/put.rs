@@ -5,15 +5,9 @@
     clippy::as_conversions
 )]
 
+use super::cost::{kind_cost, meta_cost, name_cost};
 use super::resolve::{Place, Reached};
-use super::{Directory, Error, Kind, Meta, Node, NodeId, Tree, name, shown};
-
-/// Estimated heap bytes of a folder's name beside its own bytes: its share of a B-tree node, and
-/// what the allocator adds.
-const NAME_COST: u64 = 56;
-
-/// Estimated heap bytes of an attribute beside its name's and value's bytes.
-const XATTR_COST: u64 = 96;
+use super::{Directory, Error, Kind, Meta, Node, NodeId, Tree, name};
 
 /// How entries replace others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,31 +110,6 @@ impl<C> Tree<C> {
         Ok(Put { node, released })
     }
 
-    /// Removes a name, and all below it where it is a folder; returns the released contents.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Root`], and whatever is wrong with the name.
-    pub fn remove(&mut self, path: &[u8]) -> Result<Vec<C>, Error> {
-        let not_found = || Error::NotFound { name: shown(path) };
-        let (reached, last) = match self.place(path)? {
-            Place::Name(reached, last) => (reached, last),
-            Place::Folder(reached) => return Err(folder_only(&reached, "nothing")),
-        };
-        if !reached.missing.is_empty() {
-            return Err(not_found());
-        }
-        let mut released = Vec::new();
-        if let Some(body) = self.drop_pending(reached.node, last) {
-            released.extend(body);
-            return Ok(released);
-        }
-        let folder = self.folder_mut(reached.node);
-        let id = folder.entries.remove(last).ok_or_else(not_found)?;
-        self.refund(name_cost(last));
-        self.unname(id, &mut released);
-        Ok(released)
-    }
-
     /// Returns what `path` refers to, without following its last component; `None` where there is
     /// nothing and for a name that is not legal.
     #[must_use]
@@ -189,35 +158,6 @@ impl<C> Tree<C> {
         released
     }
 
-    /// Takes a name away from a node; a node without names goes, and with a folder all below it.
-    pub(super) fn unname(&mut self, id: NodeId, released: &mut Vec<C>) {
-        let mut rest = vec![id];
-        while let Some(id) = rest.pop() {
-            let Some(slot) = self.nodes.get_mut(id.index()) else {
-                continue;
-            };
-            let Some(node) = slot else { continue };
-            node.names = node.names.saturating_sub(1);
-            if node.names > 0 {
-                continue;
-            }
-            let Some(node) = slot.take() else { continue };
-            self.live = self.live.saturating_sub(1);
-            self.refund(meta_cost(&node.meta).saturating_add(kind_cost(&node.kind)));
-            match node.kind {
-                Kind::File(content) => released.push(content),
-                Kind::Directory(folder) => {
-                    self.drop_all_pending(id, released);
-                    for (last, child) in folder.entries {
-                        self.refund(name_cost(&last));
-                        rest.push(child);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// Adds a node that one name is about to refer to.
     pub(super) fn push(&mut self, meta: Meta, kind: Kind<C>, implied: bool) -> NodeId {
         let id = u32::try_from(self.nodes.len()).expect("check_room has counted the nodes");
@@ -256,14 +196,6 @@ impl<C> Tree<C> {
             _ => unreachable!("names are resolved to folders only"),
         }
     }
-
-    pub(super) fn charge(&mut self, bytes: u64) {
-        self.heap = self.heap.saturating_add(bytes);
-    }
-
-    pub(super) fn refund(&mut self, bytes: u64) {
-        self.heap = self.heap.saturating_sub(bytes);
-    }
 }
 
 impl<C> Put<C> {
@@ -282,29 +214,4 @@ pub(super) fn folder_only(reached: &Reached, kind: &'static str) -> Error {
     } else {
         Error::EndsInParent { kind }
     }
-}
-
-/// The heap that a name takes in its folder, in bytes.
-pub(super) fn name_cost(last: &[u8]) -> u64 {
-    NAME_COST.saturating_add(bytes(last))
-}
-
-/// The heap that metadata takes, in bytes.
-pub(super) fn meta_cost(meta: &Meta) -> u64 {
-    meta.xattrs.iter().fold(0, |sum, (name, value)| {
-        sum.saturating_add(XATTR_COST)
-            .saturating_add(bytes(name))
-            .saturating_add(bytes(value))
-    })
-}
-
-fn kind_cost<C>(kind: &Kind<C>) -> u64 {
-    match kind {
-        Kind::Symlink(target) => bytes(target).saturating_add(16),
-        _ => 0,
-    }
-}
-
-fn bytes(slice: &[u8]) -> u64 {
-    u64::try_from(slice.len()).unwrap_or(u64::MAX)
 }
