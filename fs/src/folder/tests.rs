@@ -1,7 +1,9 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, mkdirat, mknodat, openat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Timespec, Timestamps, XattrFlags, mkdirat, mknodat, openat,
+};
 use tempfile::TempDir;
 
 use super::*;
