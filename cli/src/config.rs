@@ -29,10 +29,15 @@ impl Environment {
     }
 }
 
-/// Tells whether standard error is a terminal that may be painted on.
-pub(crate) fn colours() -> bool {
+/// Tells whether standard error is a terminal whose cursor can be moved.
+pub(crate) fn terminal() -> bool {
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    std::io::stderr().is_terminal() && variable("NO_COLOR").is_none() && !dumb
+    std::io::stderr().is_terminal() && !dumb
+}
+
+/// Tells whether standard error may be painted.
+pub(crate) fn colours() -> bool {
+    terminal() && variable("NO_COLOR").is_none()
 }
 
 /// Returns how many processors this process may use.

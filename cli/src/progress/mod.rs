@@ -4,7 +4,6 @@ mod bar;
 mod json;
 mod lines;
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use forger_fs::observe::{Note, Observer};
 
 use crate::args::{Format, Global, ProgressStyle};
+use crate::config;
 use crate::exit::Failure;
 use crate::signals::Signals;
 
@@ -38,7 +38,7 @@ impl Console {
     /// # Errors
     /// When signals cannot be watched.
     pub(crate) fn start(global: Global) -> Result<Self, Failure> {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = config::terminal();
         let style = if global.quiet {
             ProgressStyle::None
         } else {
