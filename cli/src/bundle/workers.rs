@@ -7,6 +7,7 @@
 use std::io;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -73,6 +74,8 @@ pub(super) struct Workers {
     threads: Vec<JoinHandle<()>>,
     buffers: Vec<Vec<u8>>,
     frames: Vec<Vec<u8>>,
+    /// Nobody wants what is still queued.
+    dropped: Arc<AtomicBool>,
 }
 
 impl Workers {
@@ -88,13 +91,15 @@ impl Workers {
             threads: Vec::with_capacity(count),
             buffers: Vec::new(),
             frames: Vec::new(),
+            dropped: Arc::default(),
         };
         for _ in 0..count.max(1) {
             let mut worker = Worker::new(level, window)?;
             let (queue, answers) = (Arc::clone(&queue), answers.clone());
+            let dropped = Arc::clone(&workers.dropped);
             let thread = thread::Builder::new()
                 .name("compress".to_owned())
-                .spawn(move || worker.serve(&queue, &answers))?;
+                .spawn(move || worker.serve(&queue, &answers, &dropped))?;
             workers.threads.push(thread);
         }
         Ok(workers)
@@ -144,7 +149,8 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // Without a sender the workers come to an end after what they have in hand.
+        // The workers come to an end after what they have in hand; a queue outlives its sender.
+        self.dropped.store(true, Ordering::Relaxed);
         self.tasks = None;
         for thread in self.threads.drain(..) {
             // A panic was reported as the job's outcome; there is nobody left to tell.
@@ -171,13 +177,21 @@ impl Worker {
         Ok(Self { compressor, window })
     }
 
-    fn serve(&mut self, queue: &Mutex<Receiver<Task>>, answers: &Sender<Reply>) {
+    fn serve(
+        &mut self,
+        queue: &Mutex<Receiver<Task>>,
+        answers: &Sender<Reply>,
+        dropped: &AtomicBool,
+    ) {
         loop {
             // A poisoned lock cannot be: nothing panics while it is held.
             let task = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(Task { id, job, frame }) = task else {
                 return;
             };
+            if dropped.load(Ordering::Relaxed) {
+                return;
+            }
             let mut buffer = Vec::new();
             let outcome =
                 panic::catch_unwind(AssertUnwindSafe(|| self.work(job, frame, &mut buffer)))
