@@ -149,6 +149,15 @@ impl PendingFile {
         self.file.punch(offset, len)
     }
 
+    /// Gives the file to an owner and a group.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
+        std::os::unix::fs::fchown(&self.file.file, Some(uid), Some(gid))
+            .map_err(|error| self.file.error("set the owner of", error))
+    }
+
     /// Returns the length in bytes: the end of the last byte written, or what was set.
     ///
     /// # Errors

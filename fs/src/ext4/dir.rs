@@ -124,13 +124,24 @@ impl<'a> DirEntry<'a> {
         let (head, name) = at.split_at_mut(HEAD);
         let raw = RawDirEntry {
             inode: self.inode.0.into(),
-            rec_len: U16::new(u16::try_from(rec_len).expect("entries end in their block")),
+            rec_len: U16::new(encode_len(rec_len)),
             name_len: u8::try_from(self.name.len()).expect("names have at most 255 bytes"),
             file_type: self.file_type,
         };
         head.copy_from_slice(raw.as_bytes());
         name[..self.name.len()].copy_from_slice(self.name);
     }
+}
+
+/// Returns `rec_len` of an entry that takes so many bytes; only the whole of a block of 64 KiB does not
+/// fit the field, and has a value of its own.
+pub(crate) fn encode_len(len: usize) -> u16 {
+    u16::try_from(len).unwrap_or(u16::MAX)
+}
+
+/// Returns how many bytes of a block of a length entries may take.
+pub(crate) const fn room(block_len: usize, summed: bool) -> usize {
+    if summed { block_len - TAIL } else { block_len }
 }
 
 /// Returns the bytes that an entry takes at least whose name has so many.
@@ -171,7 +182,7 @@ pub(crate) fn build(
     let dots = [DirEntry::dot(own), DirEntry::dot_dot(parent)];
     let len: usize = dots.iter().chain(entries).map(DirEntry::len).sum();
     if len > ROOM {
-        let data = htree::build(entries, dots, hash_seed, seed)?;
+        let data = htree::build(entries, dots, &htree::Form::new(hash_seed, seed))?;
         return Ok(Built {
             data,
             indexed: true,
@@ -180,9 +191,9 @@ pub(crate) fn build(
     let blocks = usize::try_from(min_blocks.max(1)).expect("a block count fits the memory");
     let mut data = vec![0; blocks * BLOCK];
     let (first, further) = data.split_at_mut(BLOCK);
-    fill_block(first, dots.iter().chain(entries).copied(), seed);
+    fill_block(first, dots.iter().chain(entries).copied(), Some(seed));
     for block in further.chunks_exact_mut(BLOCK) {
-        fill_block(block, std::iter::empty(), seed);
+        fill_block(block, std::iter::empty(), Some(seed));
     }
     Ok(Built {
         data,
@@ -195,8 +206,9 @@ pub(crate) fn build(
 pub(crate) fn fill_block<'a>(
     block: &mut [u8],
     entries: impl IntoIterator<Item = DirEntry<'a>>,
-    seed: Seed,
+    seed: Option<Seed>,
 ) {
+    let room = room(block.len(), seed.is_some());
     let unused = DirEntry {
         name: b"",
         inode: InodeNo(0),
@@ -210,13 +222,15 @@ pub(crate) fn fill_block<'a>(
         }
         last = entry;
     }
-    last.write(&mut block[at..], ROOM - at);
-    seal_block(block, seed);
+    last.write(&mut block[at..], room - at);
+    if let Some(seed) = seed {
+        seal_block(block, seed);
+    }
 }
 
 /// Writes the tail of a block of entries.
-fn seal_block(block: &mut [u8], seed: Seed) {
-    let (entries, tail) = block.split_at_mut(ROOM);
+pub(crate) fn seal_block(block: &mut [u8], seed: Seed) {
+    let (entries, tail) = block.split_at_mut(block.len() - TAIL);
     let raw = RawDirTail {
         det_reserved_zero1: 0.into(),
         det_rec_len: 12.into(),

@@ -118,30 +118,53 @@ pub(crate) struct Built {
 
 /// Returns how many blocks the tree over so many extents takes beside its root.
 pub(crate) fn tree_blocks(extents: usize) -> u64 {
+    tree_blocks_of(extents, BLOCK)
+}
+
+/// As [`tree_blocks`], with blocks of another length.
+pub(crate) fn tree_blocks_of(extents: usize, block_len: usize) -> u64 {
     let (mut nodes, mut blocks) = (extents, 0);
     while nodes > ROOT_ENTRIES {
-        nodes = nodes.div_ceil(BLOCK_ENTRIES);
+        nodes = nodes.div_ceil(block_entries(block_len));
         blocks += nodes as u64;
     }
     blocks
+}
+
+/// Returns how many entries a block of a length holds.
+pub(crate) const fn block_entries(block_len: usize) -> usize {
+    (block_len - ENTRY) / ENTRY
 }
 
 /// Builds the tree over `extents`, which are ascending, disjoint and at most [`MAX_LEN`] long.
 ///
 /// `blocks` are the places of its nodes, exactly [`tree_blocks`] of them; a file's generation is 0.
 pub(crate) fn build(extents: &[Extent], blocks: &[BlockNo], inode: InodeNo, seed: Seed) -> Built {
-    debug_assert_eq!(tree_blocks(extents.len()), blocks.len() as u64);
-    let seed = seed.inode(inode, 0);
+    build_of(extents, blocks, BLOCK, Some(seed.inode(inode, 0)))
+}
+
+/// As [`build`], with blocks of another length; `seed` is that of the inode, where there are
+/// checksums.
+pub(crate) fn build_of(
+    extents: &[Extent],
+    blocks: &[BlockNo],
+    block_len: usize,
+    seed: Option<Seed>,
+) -> Built {
+    debug_assert_eq!(
+        tree_blocks_of(extents.len(), block_len),
+        blocks.len() as u64
+    );
     let mut entries: Vec<[u8; ENTRY]> = extents.iter().map(leaf_entry).collect();
     let mut places = blocks.iter().copied();
     let mut built = Vec::with_capacity(blocks.len());
     let mut depth = 0;
     while entries.len() > ROOT_ENTRIES {
         entries = entries
-            .chunks(BLOCK_ENTRIES)
+            .chunks(block_entries(block_len))
             .zip(&mut places)
             .map(|(chunk, place)| {
-                built.push((place, node_block(chunk, depth, seed)));
+                built.push((place, node_block(chunk, depth, block_len, seed)));
                 index_entry(chunk, place)
             })
             .collect();
@@ -178,17 +201,20 @@ fn index_entry(node: &[[u8; ENTRY]], place: BlockNo) -> [u8; ENTRY] {
     })
 }
 
-fn node_block(entries: &[[u8; ENTRY]], depth: u16, seed: Seed) -> Bytes {
-    let mut block = vec![0; BLOCK];
-    write_node(&mut block, entries, BLOCK_ENTRIES, depth);
-    let tail = BLOCK - 4;
-    let sum = seed.checksum(&block[..tail]);
-    block[tail..].copy_from_slice(&sum.to_le_bytes());
+fn node_block(entries: &[[u8; ENTRY]], depth: u16, block_len: usize, seed: Option<Seed>) -> Bytes {
+    let mut block = vec![0; block_len];
+    let max = block_entries(block_len);
+    write_node(&mut block, entries, max, depth);
+    if let Some(seed) = seed {
+        let tail = ENTRY + max * ENTRY;
+        let sum = seed.checksum(&block[..tail]);
+        block[tail..tail + 4].copy_from_slice(&sum.to_le_bytes());
+    }
     block.into()
 }
 
 fn write_node(node: &mut [u8], entries: &[[u8; ENTRY]], max: usize, depth: u16) {
-    let short = |n: usize| U16::new(u16::try_from(n).expect("a node has at most 340 entries"));
+    let short = |n: usize| U16::new(u16::try_from(n).expect("a node has at most 5460 entries"));
     let header = RawHeader {
         eh_magic: MAGIC.into(),
         eh_entries: short(entries.len()),

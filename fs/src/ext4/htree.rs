@@ -23,7 +23,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::InodeNo;
 use super::checksum::Seed;
-use super::dir::{BLOCK, DirEntry, HEAD, ROOM, RawDirEntry, TooManyNames, fill_block};
+use super::dir::{BLOCK, DirEntry, HEAD, RawDirEntry, TooManyNames, encode_len, fill_block, room};
 use super::hash::HashVersion;
 
 /// `hash_version` of half MD4 in the root.
@@ -32,16 +32,64 @@ const HALF_MD4: u8 = 1;
 pub(crate) const ROOT_ENTRIES_AT: usize = 32;
 /// Bytes before the entries of a node.
 pub(crate) const NODE_ENTRIES_AT: usize = HEAD;
-/// Entries of the root.
-pub(crate) const ROOT_LIMIT: usize = 507;
-/// Entries of a node.
-pub(crate) const NODE_LIMIT: usize = 510;
+/// Entries of the root of a writer's tree.
+#[cfg(test)]
+const ROOT_LIMIT: usize = 507;
+/// Entries of a node of a writer's tree.
+#[cfg(test)]
+const NODE_LIMIT: usize = 510;
 /// Length of an entry, and of the tail.
 pub(crate) const ENTRY: usize = 8;
-/// Bytes of entries after which a leaf is full enough.
-const LEAF_FILL: usize = ROOM * 85 / 100;
-/// Entries after which a node is full enough, as long as the root has room for more nodes.
-const NODE_FILL: usize = NODE_LIMIT * 85 / 100;
+
+/// What the blocks of a tree are like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// Length of a block in bytes.
+    pub(crate) block_len: usize,
+    /// The seed of the directory's inode, where there are checksums.
+    pub(crate) seed: Option<Seed>,
+    /// The hash function as the root names it, and as it is.
+    pub(crate) version: (u8, HashVersion),
+    /// The seed of the hashes.
+    pub(crate) hash_seed: [u8; 16],
+}
+
+impl Form {
+    /// Returns the form of the writer's trees.
+    pub(crate) fn new(hash_seed: &[u8; 16], seed: Seed) -> Self {
+        Self {
+            block_len: BLOCK,
+            seed: Some(seed),
+            version: (HALF_MD4, HashVersion::HALF_MD4),
+            hash_seed: *hash_seed,
+        }
+    }
+
+    /// Returns how many entries the root has room for.
+    pub(crate) fn root_limit(&self) -> usize {
+        self.limit(ROOT_ENTRIES_AT)
+    }
+
+    /// Returns how many entries a node has room for.
+    pub(crate) fn node_limit(&self) -> usize {
+        self.limit(NODE_ENTRIES_AT)
+    }
+
+    fn limit(&self, start: usize) -> usize {
+        let tail = if self.seed.is_some() { ENTRY } else { 0 };
+        (self.block_len - start - tail) / ENTRY
+    }
+
+    /// Bytes of entries after which a leaf is full enough.
+    fn leaf_fill(&self) -> usize {
+        room(self.block_len, self.seed.is_some()) * 85 / 100
+    }
+
+    /// Entries after which a node is full enough, as long as the root has room for more nodes.
+    fn node_fill(&self) -> usize {
+        self.node_limit() * 85 / 100
+    }
+}
 
 /// What the root says of the tree.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -86,8 +134,6 @@ const _: () = {
     assert!(size_of::<RawRootInfo>() == ENTRY);
     assert!(size_of::<RawCountLimit>() == ENTRY / 2);
     assert!(size_of::<RawIndexEntry>() == ENTRY);
-    assert!(ROOT_ENTRIES_AT + (ROOT_LIMIT + 1) * ENTRY == BLOCK);
-    assert!(NODE_ENTRIES_AT + (NODE_LIMIT + 1) * ENTRY == BLOCK);
 };
 
 /// A name and where it belongs.
@@ -98,18 +144,15 @@ struct Hashed<'a> {
 }
 
 /// Builds the blocks of a directory with a hash tree: root, nodes if any, leaves.
-///
-/// `seed` is that of the directory's inode.
 pub(crate) fn build(
     entries: &[DirEntry<'_>],
     dots: [DirEntry<'_>; 2],
-    hash_seed: &[u8; 16],
-    seed: Seed,
+    form: &Form,
 ) -> Result<Vec<u8>, TooManyNames> {
     let mut hashed: Vec<Hashed<'_>> = entries
         .iter()
         .map(|entry| {
-            let hash = HashVersion::HALF_MD4.hash(entry.name, hash_seed);
+            let hash = form.version.1.hash(entry.name, &form.hash_seed);
             Hashed {
                 hash: hash.major,
                 minor: hash.minor,
@@ -119,11 +162,11 @@ pub(crate) fn build(
         .collect();
     // Stable: names of equal hashes stay in the order of names.
     hashed.sort_by_key(|name| (name.hash, name.minor));
-    let leaves = cut_leaves(&hashed);
-    let layout = Layout::new(leaves.len()).ok_or(TooManyNames {
+    let leaves = cut_leaves(&hashed, form.leaf_fill());
+    let layout = Layout::new(leaves.len(), form).ok_or(TooManyNames {
         names: entries.len(),
     })?;
-    Ok(layout.write(&leaves, dots, seed))
+    Ok(layout.write(&leaves, dots, form))
 }
 
 /// A leaf: the hash its entry gets, and its names.
@@ -133,7 +176,7 @@ struct Leaf<'a> {
 }
 
 /// Cuts the names, sorted by hash, into leaves.
-fn cut_leaves<'a>(hashed: &'a [Hashed<'a>]) -> Vec<Leaf<'a>> {
+fn cut_leaves<'a>(hashed: &'a [Hashed<'a>], fill: usize) -> Vec<Leaf<'a>> {
     let mut leaves = Vec::new();
     let (mut rest, mut last_hash) = (hashed, None);
     while let Some(first) = rest.first() {
@@ -142,7 +185,7 @@ fn cut_leaves<'a>(hashed: &'a [Hashed<'a>]) -> Vec<Leaf<'a>> {
             .iter()
             .take_while(|name| {
                 used += name.entry.len();
-                used <= LEAF_FILL
+                used <= fill
             })
             .count();
         let (names, further) = rest.split_at(count);
@@ -165,26 +208,27 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(leaves: usize) -> Option<Self> {
-        if leaves <= ROOT_LIMIT {
+    fn new(leaves: usize, form: &Form) -> Option<Self> {
+        if leaves <= form.root_limit() {
             return Some(Self {
                 nodes: 0,
                 leaves_per_node: 0,
             });
         }
-        let nodes = leaves.div_ceil(NODE_FILL).min(ROOT_LIMIT);
+        let nodes = leaves.div_ceil(form.node_fill()).min(form.root_limit());
         let leaves_per_node = leaves.div_ceil(nodes);
         // Rounding up may leave the last nodes without a leaf.
         let nodes = leaves.div_ceil(leaves_per_node);
-        (leaves_per_node <= NODE_LIMIT).then_some(Self {
+        (leaves_per_node <= form.node_limit()).then_some(Self {
             nodes,
             leaves_per_node,
         })
     }
 
-    fn write(&self, leaves: &[Leaf<'_>], dots: [DirEntry<'_>; 2], seed: Seed) -> Vec<u8> {
-        let mut data = vec![0; (1 + self.nodes + leaves.len()) * BLOCK];
-        let first_leaf = u32::try_from(1 + self.nodes).expect("at most 507 nodes");
+    fn write(&self, leaves: &[Leaf<'_>], dots: [DirEntry<'_>; 2], form: &Form) -> Vec<u8> {
+        let block_len = form.block_len;
+        let mut data = vec![0; (1 + self.nodes + leaves.len()) * block_len];
+        let first_leaf = u32::try_from(1 + self.nodes).expect("a root has few nodes");
         let index: Vec<RawIndexEntry> = (first_leaf..)
             .zip(leaves)
             .map(|(block, leaf)| RawIndexEntry {
@@ -192,24 +236,26 @@ impl Layout {
                 block: block.into(),
             })
             .collect();
-        let (root, rest) = data.split_at_mut(BLOCK);
-        let (node_blocks, leaf_blocks) = rest.split_at_mut(self.nodes * BLOCK);
+        let (root, rest) = data.split_at_mut(block_len);
+        let (node_blocks, leaf_blocks) = rest.split_at_mut(self.nodes * block_len);
         if self.nodes == 0 {
-            write_root(root, dots, 0, &index, seed);
+            write_root(root, dots, 0, &index, form);
         } else {
             let mut above = Vec::with_capacity(self.nodes);
             let nodes = index.chunks(self.leaves_per_node);
-            for (i, (block, node)) in (1..).zip(node_blocks.chunks_exact_mut(BLOCK).zip(nodes)) {
-                write_node(block, node, seed);
+            for (i, (block, node)) in (1..).zip(node_blocks.chunks_exact_mut(block_len).zip(nodes))
+            {
+                write_node(block, node, form);
                 above.push(RawIndexEntry {
                     hash: node[0].hash,
                     block: U32::new(i),
                 });
             }
-            write_root(root, dots, 1, &above, seed);
+            write_root(root, dots, 1, &above, form);
         }
-        for (block, leaf) in leaf_blocks.chunks_exact_mut(BLOCK).zip(leaves) {
-            fill_block(block, leaf.names.iter().map(|name| *name.entry), seed);
+        for (block, leaf) in leaf_blocks.chunks_exact_mut(block_len).zip(leaves) {
+            let names = leaf.names.iter().map(|name| *name.entry);
+            fill_block(block, names, form.seed);
         }
         data
     }
@@ -220,40 +266,53 @@ fn write_root(
     [dot, dot_dot]: [DirEntry<'_>; 2],
     indirect_levels: u8,
     entries: &[RawIndexEntry],
-    seed: Seed,
+    form: &Form,
 ) {
     dot.write(block, dot.len());
-    dot_dot.write(&mut block[dot.len()..], BLOCK - dot.len());
+    dot_dot.write(&mut block[dot.len()..], form.block_len - dot.len());
     let info = RawRootInfo {
         reserved_zero: 0.into(),
-        hash_version: HALF_MD4,
+        hash_version: form.version.0,
         info_length: 8,
         indirect_levels,
         unused_flags: 0,
     };
     block[ROOT_ENTRIES_AT - ENTRY..ROOT_ENTRIES_AT].copy_from_slice(info.as_bytes());
-    write_index(block, ROOT_ENTRIES_AT, ROOT_LIMIT, entries, seed);
+    write_index(
+        block,
+        ROOT_ENTRIES_AT,
+        form.root_limit(),
+        entries,
+        form.seed,
+    );
 }
 
-fn write_node(block: &mut [u8], entries: &[RawIndexEntry], seed: Seed) {
+fn write_node(block: &mut [u8], entries: &[RawIndexEntry], form: &Form) {
     let span = RawDirEntry {
         inode: InodeNo(0).0.into(),
-        rec_len: U16::new(4096),
+        rec_len: U16::new(encode_len(form.block_len)),
         name_len: 0,
         file_type: 0,
     };
     block[..HEAD].copy_from_slice(span.as_bytes());
-    write_index(block, NODE_ENTRIES_AT, NODE_LIMIT, entries, seed);
+    write_index(
+        block,
+        NODE_ENTRIES_AT,
+        form.node_limit(),
+        entries,
+        form.seed,
+    );
 }
 
-fn write_index(
+/// Writes the counts, entries and checksum of an index block whose entries start at `start`.
+pub(crate) fn write_index(
     block: &mut [u8],
     start: usize,
     limit: usize,
     entries: &[RawIndexEntry],
-    seed: Seed,
+    seed: Option<Seed>,
 ) {
-    let short = |n: usize| U16::new(u16::try_from(n).expect("at most 510 entries"));
+    let short = |n: usize| U16::new(u16::try_from(n).expect("at most 8191 entries"));
     let head = RawCountLimit {
         limit: short(limit),
         count: short(entries.len()),
@@ -261,8 +320,12 @@ fn write_index(
     let end = start + entries.len() * ENTRY;
     block[start..end].copy_from_slice(entries.as_bytes());
     block[start..start + 4].copy_from_slice(head.as_bytes());
-    let sum = index_checksum(&block[..end], [0; 4], seed);
-    block[BLOCK - 4..].copy_from_slice(&sum.to_le_bytes());
+    if let Some(seed) = seed {
+        let tail = start + limit * ENTRY;
+        block[tail..tail + 4].fill(0);
+        let sum = index_checksum(&block[..end], [0; 4], seed);
+        block[tail + 4..tail + ENTRY].copy_from_slice(&sum.to_le_bytes());
+    }
 }
 
 /// Returns the checksum of a root or node from its bytes up to the last entry in use and the first four
@@ -274,6 +337,7 @@ pub(crate) fn index_checksum(used: &[u8], reserved: [u8; 4], seed: Seed) -> u32 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ext4::dir::ROOM;
     use crate::ext4::dir::file_type;
     use crate::ext4::hash::Hash;
 
@@ -367,7 +431,7 @@ mod tests {
 
     fn check(names: &[String]) -> usize {
         let seed = Seed(9).inode(OWN, 0);
-        let data = build(&entries(names), dots(), &HASH_SEED, seed).unwrap();
+        let data = build(&entries(names), dots(), &Form::new(&HASH_SEED, seed)).unwrap();
         let leaves = leaves(&data, seed);
         let mut found: Vec<Vec<u8>> = Vec::new();
         for (i, (start, names)) in leaves.iter().enumerate() {
@@ -401,11 +465,12 @@ mod tests {
     fn leaves_keep_some_room() {
         let names = names(5000, 20);
         let seed = Seed(9).inode(OWN, 0);
-        let data = build(&entries(&names), dots(), &HASH_SEED, seed).unwrap();
+        let data = build(&entries(&names), dots(), &Form::new(&HASH_SEED, seed)).unwrap();
         let leaves = leaves(&data, seed);
         for (_, names) in &leaves[..leaves.len() - 1] {
             let used = names.len() * 28;
-            assert!(used <= LEAF_FILL && used + 28 > LEAF_FILL);
+            let fill = ROOM * 85 / 100;
+            assert!(used <= fill && used + 28 > fill);
         }
     }
 
@@ -423,17 +488,18 @@ mod tests {
                 entry,
             })
             .collect();
-        let leaves = cut_leaves(&hashed);
+        let leaves = cut_leaves(&hashed, ROOM * 85 / 100);
         let hashes: Vec<u32> = leaves.iter().map(|leaf| leaf.hash).collect();
         assert_eq!(hashes, [10, 21, 21, 21]);
     }
 
     #[test]
     fn layout_uses_both_levels_up_to_the_limit() {
-        let layout = |leaves| Layout::new(leaves).map(|l| (l.nodes, l.leaves_per_node));
+        let form = Form::new(&HASH_SEED, Seed(1));
+        let layout = |leaves| Layout::new(leaves, &form).map(|l| (l.nodes, l.leaves_per_node));
         assert_eq!(layout(507), Some((0, 0)));
         assert_eq!(layout(508), Some((2, 254)));
-        assert_eq!(layout(NODE_FILL * ROOT_LIMIT), Some((507, 433)));
+        assert_eq!(layout(form.node_fill() * ROOT_LIMIT), Some((507, 433)));
         assert_eq!(layout(NODE_LIMIT * ROOT_LIMIT), Some((507, 510)));
         assert_eq!(layout(NODE_LIMIT * ROOT_LIMIT + 1), None);
     }
@@ -441,7 +507,7 @@ mod tests {
     #[test]
     fn same_names_give_the_same_bytes() {
         let names = names(400, 30);
-        let build = || build(&entries(&names), dots(), &HASH_SEED, Seed(3)).unwrap();
+        let build = || build(&entries(&names), dots(), &Form::new(&HASH_SEED, Seed(3))).unwrap();
         assert_eq!(build(), build());
     }
 }

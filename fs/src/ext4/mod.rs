@@ -8,6 +8,7 @@ mod checksum;
 mod cursor;
 mod damage;
 mod dir;
+mod edit;
 mod error;
 mod extent;
 mod features;
@@ -35,6 +36,7 @@ mod write;
 mod xattr;
 
 pub use damage::{Damage, Location};
+pub use edit::{Committed, EditError, Editor, LockedFile, Special, Store, Way};
 pub use error::Error;
 pub use geometry::late_ranges;
 pub use options::{Free, Ignore, Inodes, Journal, Options, Size};

@@ -32,10 +32,6 @@ pub(crate) const HEADER: usize = 32;
 pub(crate) const HEAD: usize = 16;
 /// Length of the magic in an inode, and of the zeros after the last entry.
 const WORD: usize = 4;
-/// What entries and values may take in an inode.
-const INODE_ROOM: usize = TAIL - 2 * WORD;
-/// What entries and values may take in a block.
-const BLOCK_ROOM: usize = BLOCK - HEADER - WORD;
 /// The longest name, prefix included, that the kernel can ask for.
 const NAME_MAX: usize = 255;
 
@@ -215,15 +211,33 @@ fn split_name(name: &[u8]) -> Option<(u8, &[u8])> {
 /// # Errors
 /// [`XattrError`] for what ext4 cannot hold.
 pub(crate) fn place(xattrs: &Xattrs) -> Result<Placed, XattrError> {
+    let (in_inode, block) = place_of(xattrs, TAIL, BLOCK)?;
+    Ok(Placed {
+        in_inode,
+        block: block.and_then(|block| block.into_boxed_slice().try_into().ok()),
+    })
+}
+
+/// As [`place`], with `tail` bytes after the fields of the inode, and blocks of another length.
+///
+/// # Errors
+/// [`XattrError`] for what ext4 cannot hold.
+pub(crate) fn place_of(
+    xattrs: &Xattrs,
+    tail: usize,
+    block_len: usize,
+) -> Result<(Vec<u8>, Option<Vec<u8>>), XattrError> {
     if xattrs.is_empty() {
-        return Ok(Placed::default());
+        return Ok((Vec::new(), None));
     }
+    let inode_room = tail.saturating_sub(2 * WORD);
+    let block_room = block_len.saturating_sub(HEADER + WORD);
     let mut attributes = xattrs
         .iter()
         .map(|(name, value)| Attribute::new(name, value))
         .collect::<Result<Vec<_>, _>>()?;
     attributes.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
-    let chosen = choose_for_inode(&attributes);
+    let chosen = choose_for_inode(&attributes, inode_room);
     let (mut inner, mut outer) = (Vec::new(), Vec::new());
     for (attribute, chosen) in attributes.iter().zip(chosen) {
         if chosen {
@@ -233,16 +247,16 @@ pub(crate) fn place(xattrs: &Xattrs) -> Result<Placed, XattrError> {
         }
     }
     let outer_len: usize = outer.iter().map(|attribute| attribute.len()).sum();
-    if outer_len > BLOCK_ROOM {
+    if outer_len > block_room {
         return Err(XattrError::DoesNotFit {
             needed: attributes.iter().map(Attribute::len).sum(),
-            room: INODE_ROOM + BLOCK_ROOM,
+            room: inode_room + block_room,
         });
     }
-    Ok(Placed {
-        in_inode: encode_in_inode(&inner),
-        block: (!outer.is_empty()).then(|| encode_block(&outer)),
-    })
+    Ok((
+        encode_in_inode(&inner, tail),
+        (!outer.is_empty()).then(|| encode_block(&outer, block_len)),
+    ))
 }
 
 fn sort_key(attribute: &Attribute) -> (u8, usize, &[u8]) {
@@ -251,9 +265,9 @@ fn sort_key(attribute: &Attribute) -> (u8, usize, &[u8]) {
 
 /// Chooses the attributes for the inode so that they fill it as far as possible; of equal choices, the
 /// one whose attributes are all there first.
-fn choose_for_inode(attributes: &[Attribute]) -> Vec<bool> {
+fn choose_for_inode(attributes: &[Attribute], room: usize) -> Vec<bool> {
     // best[n]: the choice that fills exactly n words.
-    let mut best: Vec<Option<Vec<bool>>> = vec![None; INODE_ROOM / WORD + 1];
+    let mut best: Vec<Option<Vec<bool>>> = vec![None; room / WORD + 1];
     best[0] = Some(vec![false; attributes.len()]);
     for (i, attribute) in attributes.iter().enumerate() {
         let words = attribute.len() / WORD;
@@ -269,11 +283,11 @@ fn choose_for_inode(attributes: &[Attribute]) -> Vec<bool> {
     best.into_iter().flatten().next_back().unwrap_or_default()
 }
 
-fn encode_in_inode(attributes: &[&Attribute]) -> Vec<u8> {
+fn encode_in_inode(attributes: &[&Attribute], tail: usize) -> Vec<u8> {
     if attributes.is_empty() {
         return Vec::new();
     }
-    let mut tail = vec![0; TAIL];
+    let mut tail = vec![0; tail];
     let (magic, area) = tail.split_at_mut(WORD);
     magic.copy_from_slice(&MAGIC.to_le_bytes());
     // The hash stays 0 in an inode, as the kernel leaves it.
@@ -281,9 +295,9 @@ fn encode_in_inode(attributes: &[&Attribute]) -> Vec<u8> {
     tail
 }
 
-fn encode_block(attributes: &[&Attribute]) -> Box<[u8; BLOCK]> {
-    let mut block = Box::new([0; BLOCK]);
-    write_entries(block.as_mut_slice(), HEADER, attributes, |attribute| {
+fn encode_block(attributes: &[&Attribute], block_len: usize) -> Vec<u8> {
+    let mut block = vec![0; block_len];
+    write_entries(&mut block, HEADER, attributes, |attribute| {
         entry_hash(&attribute.name, &attribute.value)
     });
     let header = RawBlockHeader {
@@ -364,9 +378,16 @@ pub(crate) fn block_checksum(block: &[u8], number: BlockNo, seed: Seed) -> u32 {
 
 /// Fills in the number of inodes that use the block, and the checksum of the block at its place.
 pub(crate) fn seal_block(block: &mut [u8; BLOCK], number: BlockNo, refcount: u32, seed: Seed) {
+    seal_block_of(block, number, refcount, Some(seed));
+}
+
+/// As [`seal_block`], for a block of another length, or without checksums.
+pub(crate) fn seal_block_of(block: &mut [u8], number: BlockNo, refcount: u32, seed: Option<Seed>) {
     block[4..8].copy_from_slice(&refcount.to_le_bytes());
-    let sum = block_checksum(block, number, seed);
-    block[CHECKSUM..CHECKSUM + 4].copy_from_slice(&sum.to_le_bytes());
+    if let Some(seed) = seed {
+        let sum = block_checksum(block, number, seed);
+        block[CHECKSUM..CHECKSUM + 4].copy_from_slice(&sum.to_le_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -444,7 +465,7 @@ mod tests {
         .collect();
         let mut sorted: Vec<&Attribute> = attributes.iter().collect();
         sorted.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
-        let block = encode_block(&sorted);
+        let block = encode_block(&sorted, BLOCK);
         let hashes: Vec<(&[u8], u32)> = sorted
             .iter()
             .map(|a| (a.name.as_slice(), entry_hash(&a.name, &a.value)))

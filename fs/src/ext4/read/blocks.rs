@@ -35,6 +35,15 @@ impl Blocks {
         }
     }
 
+    /// Makes blocks of which none is kept, over a source that keeps them itself or changes.
+    pub(crate) fn uncached(source: Arc<dyn BlockRead>, block_len: usize) -> Self {
+        Self {
+            source,
+            block_len,
+            cache: Mutex::new(Vec::new()),
+        }
+    }
+
     /// Returns the image's bytes.
     pub(crate) fn source(&self) -> &Arc<dyn BlockRead> {
         &self.source

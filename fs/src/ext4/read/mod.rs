@@ -16,7 +16,7 @@ mod content;
 mod directory;
 mod error;
 mod extents;
-mod group;
+pub(crate) mod group;
 mod indirect;
 mod inode;
 mod journal;
@@ -38,9 +38,17 @@ pub use error::ReadError;
 pub use inode::{FileType, Inode};
 pub use superblock::Superblock;
 
-use self::blocks::Blocks;
+pub(crate) use self::blocks::Blocks;
+pub(crate) use self::content::read_all;
+pub(crate) use self::directory::{BlockKind, Record, Records, count_limit, expect_directory};
+pub(crate) use self::inode::Bytes;
+pub(crate) use self::log::check_superblock as check_journal_superblock;
+pub(crate) use self::lookup::{index_entries, root_info};
+pub(crate) use self::map::{Access, Mapped, Visitor};
+pub(crate) use self::superblock::DescriptorSum;
+pub(crate) use self::xattr::{in_block, in_inode};
+
 use self::journal::Journal;
-use self::map::Access;
 use self::replayed::Replayed;
 use super::damage::{Damage, Location};
 use super::superblock as raw;
@@ -108,7 +116,7 @@ impl Image {
     }
 }
 
-fn read_superblock(source: &dyn BlockRead) -> Result<Superblock, ReadError> {
+pub(crate) fn read_superblock(source: &dyn BlockRead) -> Result<Superblock, ReadError> {
     let mut bytes = [0; raw::SIZE];
     if source.len() < 2 * raw::OFFSET {
         return Err(ReadError::NotExt {

@@ -1,0 +1,554 @@
+//! Directories in memory: every name that was looked at once is found at once.
+
+use std::collections::HashMap;
+
+use super::allocate::Run;
+use super::error::{EditError, Result, damaged};
+use super::groups::inode_group;
+use super::leaf;
+use super::map::Map;
+use super::node::Node;
+use super::volume::Volume;
+use crate::ext4::dir::{self, DirEntry, fill_block, record_len, seal_block};
+use crate::ext4::features::compat;
+use crate::ext4::hash::HashVersion;
+use crate::ext4::htree::{self, Form};
+use crate::ext4::inode::{flag, mode};
+use crate::ext4::read::{BlockKind, Inode, expect_directory, root_info};
+use crate::ext4::{BlockNo, InodeNo};
+use crate::tree::shown;
+
+/// A directory that was looked into.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) parent: InodeNo,
+    pub(super) names: HashMap<Box<[u8]>, Slot>,
+    /// Its blocks in order.
+    pub(super) blocks: Vec<BlockNo>,
+    pub(super) map: Map,
+    /// The hash function, where it has a hash tree.
+    pub(super) index: Option<(u8, HashVersion)>,
+    /// The longest entry that each block has room for; of a linear directory only.
+    room: Vec<usize>,
+    /// Why it cannot be changed.
+    frozen: Option<&'static str>,
+}
+
+/// What a name stands for, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub(super) inode: InodeNo,
+    pub(super) file_type: u8,
+    pub(super) block: u32,
+}
+
+impl Volume {
+    /// Returns a directory, read if it was not.
+    pub(super) fn folder(&mut self, number: InodeNo) -> Result<&mut Folder> {
+        if !self.folders.contains_key(&number.0) {
+            let folder = self.load(number)?;
+            self.folders.insert(number.0, folder);
+        }
+        self.folders
+            .get_mut(&number.0)
+            .ok_or_else(|| damaged("a directory is gone"))
+    }
+
+    /// Returns a directory that can be changed.
+    pub(super) fn open_folder(&mut self, number: InodeNo) -> Result<&mut Folder> {
+        let folder = self.folder(number)?;
+        match folder.frozen {
+            Some(what) => Err(EditError::Unsupported {
+                path: format!("inode {}", number.0),
+                what,
+            }),
+            None => Ok(folder),
+        }
+    }
+
+    fn load(&mut self, number: InodeNo) -> Result<Folder> {
+        let inode = self.inode(number)?;
+        expect_directory(&inode)?;
+        let frozen = [
+            (flag::ENCRYPT, "an encrypted directory"),
+            (flag::CASEFOLD, "a directory that ignores case"),
+            (flag::INLINE_DATA, "a directory that is kept in its inode"),
+        ]
+        .into_iter()
+        .find(|(bit, _)| inode.has_flag(*bit))
+        .map(|(_, what)| what);
+        let mut folder = Folder {
+            parent: InodeNo(0),
+            names: HashMap::new(),
+            blocks: Vec::new(),
+            map: Map::default(),
+            index: None,
+            room: Vec::new(),
+            frozen,
+        };
+        if inode.has_flag(flag::INLINE_DATA) {
+            self.load_inline(&inode, &mut folder)?;
+        } else {
+            self.load_blocks(&inode, &mut folder)?;
+        }
+        Ok(folder)
+    }
+
+    fn load_inline(&self, inode: &Inode, folder: &mut Folder) -> Result<()> {
+        let parent = self.access().find(inode, b"..")?;
+        folder.parent = parent.ok_or_else(|| damaged("a directory has no parent"))?;
+        self.access().entries(inode, &mut |record| {
+            folder.take(record.name, record.inode, record.file_type, 0);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn load_blocks(&mut self, inode: &Inode, folder: &mut Folder) -> Result<()> {
+        folder.map = self.map_of(inode)?;
+        let total = inode.size() / self.block_size();
+        for run in &folder.map.runs {
+            if run.logical != u64::try_from(folder.blocks.len()).unwrap_or(0) || run.unwritten {
+                return Err(damaged(format!(
+                    "directory {} has a hole",
+                    inode.number().0
+                )));
+            }
+            folder
+                .blocks
+                .extend((0..run.len).map(|step| BlockNo(run.physical.0 + step)));
+        }
+        if total != u64::try_from(folder.blocks.len()).unwrap_or(0) || total == 0 {
+            // Blocks that were reserved beyond the end are the kernel's to use, not ours.
+            return Err(EditError::Unsupported {
+                path: format!("inode {}", inode.number().0),
+                what: "a directory with blocks beyond its end",
+            });
+        }
+        if folder.frozen.is_none() && inode.has_flag(flag::INDEX) {
+            let root = self.blocks.read(folder.blocks[0])?;
+            let info = root_info(&root).map_err(|damage| damaged(damage.to_string()))?;
+            let unsigned = self.superblock.unsigned_hash();
+            match HashVersion::new(info.hash_version, unsigned) {
+                Some(function) => folder.index = Some((info.hash_version, function)),
+                None => folder.frozen = Some("a directory with an unknown hash"),
+            }
+        }
+        for (logical, physical) in folder.blocks.clone().into_iter().enumerate() {
+            self.load_block(inode, logical, physical, folder)?;
+        }
+        if folder.parent.0 == 0 {
+            return Err(damaged(format!(
+                "directory {} has no parent",
+                inode.number().0
+            )));
+        }
+        Ok(())
+    }
+
+    fn load_block(
+        &self,
+        inode: &Inode,
+        logical: usize,
+        physical: BlockNo,
+        folder: &mut Folder,
+    ) -> Result<()> {
+        let number = u64::try_from(logical).unwrap_or(u64::MAX);
+        let access = self.access();
+        let (kind, block) = access.directory_block(inode, number, physical)?;
+        let mut room = 0;
+        if kind != BlockKind::Node {
+            let at = u32::try_from(logical).unwrap_or(u32::MAX);
+            access.leaf_entries(inode, number, &block, &mut |record| {
+                folder.take(record.name, record.inode, record.file_type, at);
+                Ok(())
+            })?;
+            if folder.index.is_none() && folder.frozen.is_none() {
+                room = leaf::room(&self.superblock, &block[..self.leaf_end()])?;
+            }
+        }
+        folder.room.push(room);
+        Ok(())
+    }
+
+    /// Returns where the entries of a block end.
+    fn leaf_end(&self) -> usize {
+        dir::room(self.block_len(), self.superblock.seed().is_some())
+    }
+
+    /// Returns the form of a directory's blocks.
+    pub(super) fn form(&self, node: &Node, version: (u8, HashVersion)) -> Form {
+        Form {
+            block_len: self.block_len(),
+            seed: self
+                .superblock
+                .seed()
+                .map(|seed| seed.inode(node.number, node.raw.i_generation.get())),
+            version,
+            hash_seed: self.superblock.hash_seed(),
+        }
+    }
+
+    /// Changes the entries of a leaf and seals it; returns the room in it.
+    pub(super) fn edit_leaf(
+        &mut self,
+        node: &Node,
+        physical: BlockNo,
+        change: impl FnOnce(&super::Superblock, &mut [u8]) -> Result<bool>,
+    ) -> Result<Option<usize>> {
+        let end = self.leaf_end();
+        let seed = self
+            .superblock
+            .seed()
+            .map(|seed| seed.inode(node.number, node.raw.i_generation.get()));
+        let superblock = &self.superblock;
+        self.overlay.edit(physical, |block| {
+            if !change(superblock, &mut block[..end])? {
+                return Ok(None);
+            }
+            if let Some(seed) = seed {
+                seal_block(block, seed);
+            }
+            Ok(Some(leaf::room(superblock, &block[..end])?))
+        })?
+    }
+
+    /// Gives a directory a name, which it does not have. The inode of the directory is changed, but
+    /// not saved.
+    pub(super) fn add_name(
+        &mut self,
+        node: &mut Node,
+        name: &[u8],
+        inode: InodeNo,
+        file_type: u8,
+    ) -> Result<()> {
+        let folder = self.open_folder(node.number)?;
+        let entry = DirEntry {
+            name,
+            inode,
+            file_type,
+        };
+        if let Some(version) = folder.index {
+            return self.add_indexed(node, version, entry);
+        }
+        if let Some(at) = folder.room.iter().position(|room| *room >= entry.len()) {
+            return self.add_to_leaf(node, at, &entry);
+        }
+        let version = (
+            self.superblock.raw().s_def_hash_version,
+            HashVersion::new(
+                self.superblock.raw().s_def_hash_version,
+                self.superblock.unsigned_hash(),
+            ),
+        );
+        if let (1, (number @ 0..=2, Some(function))) = (self.folder_len(node), version)
+            && self.superblock.has_compat(compat::DIR_INDEX)
+        {
+            return self.rebuild(node, (number, function), entry);
+        }
+        let block = self.grow(node)?;
+        let form_seed = self.form(node, (1, HashVersion::HALF_MD4)).seed;
+        let mut bytes = vec![0; self.block_len()];
+        fill_block(&mut bytes, [entry], form_seed);
+        self.overlay.put(block, &bytes);
+        let room = self.leaf_end().saturating_sub(record_len(name.len()));
+        let folder = self.folder(node.number)?;
+        let at = folder.room.len();
+        folder.room.push(room);
+        folder.take(name, inode, file_type, u32::try_from(at).unwrap_or(0));
+        Ok(())
+    }
+
+    fn folder_len(&self, node: &Node) -> usize {
+        self.folders
+            .get(&node.number.0)
+            .map_or(0, |folder| folder.blocks.len())
+    }
+
+    fn add_to_leaf(&mut self, node: &Node, at: usize, entry: &DirEntry<'_>) -> Result<()> {
+        if self.try_leaf(node, at, entry)? {
+            return Ok(());
+        }
+        Err(damaged(format!(
+            "directory {} has less room than it had",
+            node.number.0
+        )))
+    }
+
+    /// Puts an entry into a leaf; false when it does not fit.
+    pub(super) fn try_leaf(
+        &mut self,
+        node: &Node,
+        at: usize,
+        entry: &DirEntry<'_>,
+    ) -> Result<bool> {
+        let physical = self.physical(node, at)?;
+        let room = self.edit_leaf(node, physical, |superblock, area| {
+            leaf::insert(superblock, area, entry)
+        })?;
+        let Some(room) = room else { return Ok(false) };
+        let folder = self.folder(node.number)?;
+        if let Some(known) = folder.room.get_mut(at) {
+            *known = room;
+        }
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        folder.take(entry.name, entry.inode, entry.file_type, at);
+        Ok(true)
+    }
+
+    /// Returns where a block of a directory stands.
+    pub(super) fn physical(&mut self, node: &Node, at: usize) -> Result<BlockNo> {
+        let folder = self.folder(node.number)?;
+        folder.blocks.get(at).copied().ok_or_else(|| {
+            damaged(format!(
+                "the index of directory {} leads beyond its end",
+                node.number.0
+            ))
+        })
+    }
+
+    /// Takes a name from a directory.
+    pub(super) fn remove_name(&mut self, node: &Node, name: &[u8]) -> Result<()> {
+        let slot = self.slot(node, name)?;
+        let at = usize::try_from(slot.block).unwrap_or(usize::MAX);
+        let physical = self.physical(node, at)?;
+        let room = self.edit_leaf(node, physical, |superblock, area| {
+            leaf::remove(superblock, area, name)
+        })?;
+        let room = room.ok_or_else(|| damaged("a directory lost a name"))?;
+        let folder = self.folder(node.number)?;
+        if let Some(known) = folder.room.get_mut(at) {
+            *known = room;
+        }
+        folder.names.remove(name);
+        Ok(())
+    }
+
+    /// Makes a name of a directory stand for another inode.
+    pub(super) fn redirect_name(
+        &mut self,
+        node: &Node,
+        name: &[u8],
+        inode: InodeNo,
+        file_type: u8,
+    ) -> Result<()> {
+        let slot = self.slot(node, name)?;
+        let at = usize::try_from(slot.block).unwrap_or(usize::MAX);
+        let physical = self.physical(node, at)?;
+        self.edit_leaf(node, physical, |superblock, area| {
+            leaf::redirect(superblock, area, name, inode, file_type)
+        })?
+        .ok_or_else(|| damaged("a directory lost a name"))?;
+        self.folder(node.number)?
+            .take(name, inode, file_type, slot.block);
+        Ok(())
+    }
+
+    fn slot(&mut self, node: &Node, name: &[u8]) -> Result<Slot> {
+        let folder = self.open_folder(node.number)?;
+        folder
+            .names
+            .get(name)
+            .copied()
+            .ok_or_else(|| damaged(format!("no name {} in its directory", shown(name))))
+    }
+
+    /// Makes `..` of a directory stand for another parent.
+    pub(super) fn set_parent(&mut self, node: &Node, parent: InodeNo) -> Result<()> {
+        let physical = {
+            let folder = self.open_folder(node.number)?;
+            folder.parent = parent;
+            folder.blocks[0]
+        };
+        const DOT_DOT: usize = 12;
+        let form = self.form(node, (1, HashVersion::HALF_MD4));
+        let indexed = node.has_flag(flag::INDEX);
+        self.overlay.edit(physical, |block| {
+            let is_dot_dot = block.get(DOT_DOT + 6) == Some(&2)
+                && block.get(DOT_DOT + 8..DOT_DOT + 10) == Some(b"..");
+            if !is_dot_dot {
+                return Err(damaged("a directory does not begin with . and .."));
+            }
+            block[DOT_DOT..DOT_DOT + 4].copy_from_slice(&parent.0.to_le_bytes());
+            match form.seed {
+                Some(_) if indexed => {
+                    super::index::reseal(block, htree::ROOT_ENTRIES_AT, form.seed)
+                }
+                Some(seed) => {
+                    seal_block(block, seed);
+                    Ok(())
+                }
+                None => Ok(()),
+            }
+        })?
+    }
+
+    /// Gives a directory one more block, whose content is for the caller to write.
+    pub(super) fn grow(&mut self, node: &mut Node) -> Result<BlockNo> {
+        let (group, _) = inode_group(&self.superblock, node.number.0);
+        let block = self.take_block(group)?;
+        let folder = self.folder(node.number)?;
+        let logical = u64::try_from(folder.blocks.len()).unwrap_or(u64::MAX);
+        folder.blocks.push(block);
+        let mut map = std::mem::take(&mut folder.map);
+        map.push(
+            logical,
+            Run {
+                start: block,
+                len: 1,
+            },
+        );
+        self.lay_down(node, map, logical + 1, 1)?;
+        Ok(block)
+    }
+
+    fn lay_down(&mut self, node: &mut Node, mut map: Map, blocks: u64, change: i64) -> Result<()> {
+        let before = i64::try_from(map.nodes.len()).unwrap_or(i64::MAX);
+        self.write_map(node, &mut map)?;
+        let nodes = i64::try_from(map.nodes.len()).unwrap_or(i64::MAX) - before;
+        self.count_blocks(node, change + nodes)?;
+        let size = blocks * self.block_size();
+        if size > u64::from(u32::MAX) {
+            return Err(damaged(format!(
+                "directory {} would have 4 GiB",
+                node.number.0
+            )));
+        }
+        node.raw.set_size(size);
+        self.folder(node.number)?.map = map;
+        Ok(())
+    }
+
+    /// Builds a directory anew, with a hash tree and one name more.
+    pub(super) fn rebuild(
+        &mut self,
+        node: &mut Node,
+        version: (u8, HashVersion),
+        entry: DirEntry<'_>,
+    ) -> Result<()> {
+        let mut folder = self
+            .folders
+            .remove(&node.number.0)
+            .ok_or_else(|| damaged("a directory is gone"))?;
+        let mut entries: Vec<DirEntry<'_>> = folder
+            .names
+            .iter()
+            .map(|(name, slot)| DirEntry {
+                name,
+                inode: slot.inode,
+                file_type: slot.file_type,
+            })
+            .chain([entry])
+            .collect();
+        entries.sort_by_key(|entry| entry.name);
+        let own_type = self.entry_type(mode::DIRECTORY);
+        let dots = [
+            DirEntry {
+                file_type: own_type,
+                ..DirEntry::dot(node.number)
+            },
+            DirEntry {
+                file_type: own_type,
+                ..DirEntry::dot_dot(folder.parent)
+            },
+        ];
+        let form = self.form(node, version);
+        let data = htree::build(&entries, dots, &form).map_err(|error| EditError::Value {
+            field: "directory",
+            value: error.names.to_string(),
+            rule: "more names than its hash tree can hold",
+        })?;
+        let block_len = self.block_len();
+        let needed = data.len() / block_len;
+        let before = folder.blocks.len();
+        while folder.blocks.len() > needed
+            && let Some(block) = folder.blocks.pop()
+        {
+            self.free_blocks(block, 1)?;
+        }
+        let (group, _) = inode_group(&self.superblock, node.number.0);
+        while folder.blocks.len() < needed {
+            folder.blocks.push(self.take_block(group)?);
+        }
+        for (block, bytes) in folder.blocks.iter().zip(data.chunks_exact(block_len)) {
+            self.overlay.put(*block, bytes);
+        }
+        let mut map = Map {
+            runs: Vec::new(),
+            nodes: std::mem::take(&mut folder.map.nodes),
+        };
+        for (logical, block) in (0..).zip(&folder.blocks) {
+            map.push(
+                logical,
+                Run {
+                    start: *block,
+                    len: 1,
+                },
+            );
+        }
+        node.raw.i_flags = (node.raw.i_flags.get() | flag::INDEX).into();
+        self.folders.insert(node.number.0, folder);
+        let change = i64::try_from(needed).unwrap_or(0) - i64::try_from(before).unwrap_or(0);
+        self.lay_down(node, map, u64::try_from(needed).unwrap_or(0), change)?;
+        // Every name stands somewhere else now.
+        self.save(node)?;
+        self.folders.remove(&node.number.0);
+        self.folder(node.number)?;
+        Ok(())
+    }
+
+    /// Makes the first block of a new directory.
+    pub(super) fn begin_folder(&mut self, node: &mut Node, parent: InodeNo) -> Result<()> {
+        let (group, _) = inode_group(&self.superblock, node.number.0);
+        let block = self.take_block(group)?;
+        let mut map = Map::default();
+        map.push(
+            0,
+            Run {
+                start: block,
+                len: 1,
+            },
+        );
+        self.begin_map(node);
+        self.write_map(node, &mut map)?;
+        self.count_blocks(node, i64::try_from(map.blocks()).unwrap_or(i64::MAX))?;
+        node.raw.set_size(self.block_size());
+        let file_type = self.entry_type(mode::DIRECTORY);
+        let entries = [DirEntry::dot(node.number), DirEntry::dot_dot(parent)]
+            .map(|entry| DirEntry { file_type, ..entry });
+        let seed = self.form(node, (1, HashVersion::HALF_MD4)).seed;
+        let mut bytes = vec![0; self.block_len()];
+        fill_block(&mut bytes, entries, seed);
+        let room = leaf::room(&self.superblock, &bytes[..self.leaf_end()])?;
+        self.overlay.put(block, &bytes);
+        let folder = Folder {
+            parent,
+            names: HashMap::new(),
+            blocks: vec![block],
+            map,
+            index: None,
+            room: vec![room],
+            frozen: None,
+        };
+        self.folders.insert(node.number.0, folder);
+        Ok(())
+    }
+}
+
+impl Folder {
+    /// Notes a name.
+    pub(super) fn take(&mut self, name: &[u8], inode: InodeNo, file_type: u8, block: u32) {
+        match name {
+            b"." => {}
+            b".." => self.parent = inode,
+            _ => {
+                let slot = Slot {
+                    inode,
+                    file_type,
+                    block,
+                };
+                self.names.insert(name.into(), slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Editing ext2, ext3 and ext4 images in place, as one transaction.
+//!
+//! An [`Editor`] locks an image, takes operations, and changes nothing in the image until
+//! [`commit`](Editor::commit). Every operation checks what it needs before it changes anything of the
+//! transaction; what cannot be kept right is refused by name. All changes of metadata are whole blocks
+//! that lie over the image's; new contents go to blocks that were free when the transaction began.
+//!
+//! A commit writes the contents to their free blocks first. Then, where the image has a journal of its
+//! own and the metadata fits, they go into it as one transaction, and from there to their places: an
+//! interruption at any moment leaves an image that is, once the journal is replayed (by the kernel,
+//! `e2fsck -fy` or forger), as before or as after. Else the change is made on a copy, which takes the
+//! image's name when it is durable.
+//!
+//! Times come from the caller; nothing here reads a clock. New inodes do not inherit anything from
+//! their folder (flags, default ACLs, setgid).
+
+mod allocate;
+mod attributes;
+mod bits;
+mod change;
+mod commit;
+mod content;
+mod copy;
+mod error;
+mod folder;
+mod groups;
+mod identity;
+mod index;
+mod leaf;
+mod log;
+mod make;
+mod map;
+mod node;
+mod overlay;
+mod path;
+mod refuse;
+mod remove;
+mod rename;
+mod store;
+mod volume;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use forger_block::BlockRead;
+
+pub use self::commit::{Committed, Way};
+pub use self::error::EditError;
+pub use self::make::Special;
+pub use self::store::{LockedFile, Store};
+
+use self::error::Result;
+use self::volume::Volume;
+use super::read::{Superblock, read_superblock};
+use crate::tree::Time;
+
+/// A transaction on an image.
+#[derive(Debug)]
+pub struct Editor {
+    volume: Volume,
+    store: Arc<dyn Store>,
+    /// The image as a file, which a copy can replace.
+    file: Option<Arc<LockedFile>>,
+    /// An operation failed after it had begun to change things.
+    broken: bool,
+}
+
+impl Editor {
+    /// Opens and locks an image file; `time` becomes that of all changes.
+    ///
+    /// # Errors
+    /// [`EditError::Locked`], [`EditError::State`] for a filesystem that is not clean,
+    /// [`EditError::Features`], [`EditError::Read`].
+    pub fn open(path: impl AsRef<Path>, time: Time) -> Result<Self> {
+        let file = Arc::new(LockedFile::open(path.as_ref())?);
+        let store: Arc<dyn Store> = Arc::<LockedFile>::clone(&file);
+        let mut editor = Self::over(store, time)?;
+        editor.file = Some(file);
+        Ok(editor)
+    }
+
+    /// Begins a transaction on an image of any kind, which the caller keeps to itself. A change that
+    /// does not fit its journal cannot be made.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn over(store: Arc<dyn Store>, time: Time) -> Result<Self> {
+        let superblock = read_superblock(&*store)?;
+        refuse::check(&superblock)?;
+        let image: Arc<dyn BlockRead> = Arc::new(Readable(Arc::clone(&store)));
+        let volume = Volume::new(superblock, image, time)?;
+        Ok(Self {
+            volume,
+            store,
+            file: None,
+            broken: false,
+        })
+    }
+
+    /// Tells whether something stands at a path, which is not followed if it is a symlink.
+    ///
+    /// # Errors
+    /// [`EditError::Path`] when the path leads through something that is no folder.
+    pub fn exists(&mut self, path: &[u8]) -> Result<bool> {
+        if path::steps(path).is_empty() {
+            return Ok(true);
+        }
+        Ok(self.volume.place(path)?.slot.is_some())
+    }
+
+    /// Returns how many blocks of metadata the transaction changes so far.
+    #[must_use]
+    pub fn changed_blocks(&self) -> u64 {
+        u64::try_from(self.volume.overlay.changed_len()).unwrap_or(u64::MAX)
+    }
+
+    /// Changes the volume: a failure in the middle makes the transaction unusable.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Volume) -> Result<T>) -> Result<T> {
+        if self.broken {
+            return Err(EditError::Broken);
+        }
+        let result = change(&mut self.volume);
+        self.broken = result.is_err();
+        result
+    }
+}
+
+/// The reading half of a store.
+#[derive(Debug)]
+struct Readable(Arc<dyn Store>);
+
+impl BlockRead for Readable {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> forger_block::Result<()> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn run_at(&self, offset: u64) -> forger_block::Result<forger_block::Run> {
+        self.0.run_at(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests;

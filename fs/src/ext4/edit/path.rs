@@ -1,0 +1,109 @@
+//! Paths: followed inside the image, as in a chroot.
+
+use super::EditError;
+use super::error::Result;
+use super::folder::Slot;
+use super::volume::Volume;
+use crate::ext4::InodeNo;
+use crate::ext4::read::{FileType, read_all};
+use crate::tree::{MAX_NAME, shown};
+
+/// How many symlinks a path may lead through.
+const MAX_SYMLINKS: u32 = 40;
+
+/// A name in a directory that exists.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) parent: InodeNo,
+    pub(super) name: Vec<u8>,
+    /// What stands there.
+    pub(super) slot: Option<Slot>,
+}
+
+/// Makes the error of a path.
+pub(super) fn wrong(path: &[u8], problem: &'static str) -> EditError {
+    EditError::Path {
+        path: shown(path),
+        problem,
+    }
+}
+
+impl Volume {
+    /// Follows a path up to its last component, which is not followed.
+    pub(super) fn place(&mut self, path: &[u8]) -> Result<Place> {
+        let mut rest = steps(path);
+        if path.contains(&0) {
+            return Err(wrong(path, "a path has no NUL"));
+        }
+        if rest.iter().any(|step| step.len() > MAX_NAME) {
+            return Err(wrong(path, "a name has at most 255 bytes"));
+        }
+        let Some(name) = (!rest.is_empty()).then(|| rest.remove(0)) else {
+            return Err(wrong(path, "the root itself has no name"));
+        };
+        if name == b".." {
+            return Err(wrong(path, "the last component must be a name"));
+        }
+        let parent = self.walk(path, rest)?;
+        let slot = self.folder(parent)?.names.get(&name[..]).copied();
+        Ok(Place { parent, name, slot })
+    }
+
+    /// Returns the inode of a path whose last component is not followed.
+    pub(super) fn locate(&mut self, path: &[u8]) -> Result<InodeNo> {
+        if steps(path).is_empty() {
+            return Ok(InodeNo::ROOT);
+        }
+        self.place(path)?
+            .slot
+            .map(|slot| slot.inode)
+            .ok_or_else(|| wrong(path, "does not exist"))
+    }
+
+    /// Follows steps, the last of which comes first, to a directory.
+    pub(super) fn walk(&mut self, path: &[u8], mut rest: Vec<Vec<u8>>) -> Result<InodeNo> {
+        let mut folders = vec![InodeNo::ROOT];
+        let mut symlinks = 0;
+        while let Some(step) = rest.pop() {
+            let current = folders.last().copied().unwrap_or(InodeNo::ROOT);
+            if step == b".." {
+                if folders.len() > 1 {
+                    folders.pop();
+                }
+                continue;
+            }
+            let slot = self.folder(current)?.names.get(&step[..]).copied();
+            let slot = slot.ok_or_else(|| wrong(path, "a folder on the way does not exist"))?;
+            if self.folders.contains_key(&slot.inode.0) {
+                folders.push(slot.inode);
+                continue;
+            }
+            let inode = self.inode(slot.inode)?;
+            match inode.file_type() {
+                FileType::Directory => folders.push(slot.inode),
+                FileType::Symlink => {
+                    symlinks += 1;
+                    if symlinks > MAX_SYMLINKS {
+                        return Err(wrong(path, "leads through more than 40 symlinks"));
+                    }
+                    let limit = self.block_size();
+                    let target = read_all(self.access(), &inode, limit)?;
+                    if target.starts_with(b"/") {
+                        folders.truncate(1);
+                    }
+                    rest.append(&mut steps(&target));
+                }
+                _ => return Err(wrong(path, "leads through something that is no folder")),
+            }
+        }
+        Ok(folders.pop().unwrap_or(InodeNo::ROOT))
+    }
+}
+
+/// Returns the components of a path that mean a step, the last one first.
+pub(super) fn steps(path: &[u8]) -> Vec<Vec<u8>> {
+    path.rsplit(|byte| *byte == b'/')
+        .filter(|step| !step.is_empty() && *step != b".")
+        .map(<[u8]>::to_vec)
+        .collect()
+}
