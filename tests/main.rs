@@ -5,6 +5,7 @@
 
 mod alone;
 mod bundle;
+mod edit;
 mod folder;
 mod interrupted;
 mod large;

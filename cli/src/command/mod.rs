@@ -2,6 +2,7 @@
 
 mod bundle;
 mod completions;
+mod edit;
 mod help;
 mod make_bundle;
 mod man;
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     Mkfs(mkfs::Args),
     MakeBundle(make_bundle::Args),
     Bundle(bundle::Args),
+    Edit(edit::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -32,6 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Mkfs(args) => mkfs::run(&args, cli.global),
         Command::MakeBundle(args) => make_bundle::run(&args, cli.global),
         Command::Bundle(args) => bundle::run(&args, cli.global),
+        Command::Edit(args) => edit::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

@@ -92,7 +92,7 @@ impl Volume {
         let (inner, block) =
             place_of(xattrs, tail, self.block_len()).map_err(|source| EditError::Xattr {
                 path: path.to_owned(),
-                source,
+                source: source.into(),
             })?;
         if tail > 0 {
             node.bytes[start..].fill(0);

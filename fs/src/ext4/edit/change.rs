@@ -80,6 +80,15 @@ impl Editor {
         self.change(|volume| volume.save(&mut node))
     }
 
+    /// Sets the times of last access and of last change of the content to the transaction's.
+    ///
+    /// # Errors
+    /// As [`touch`](Self::touch).
+    pub fn touch_now(&mut self, path: &[u8]) -> Result<()> {
+        let time = self.volume.time;
+        self.touch(path, Some(time), Some(time))
+    }
+
     /// Sets an extended attribute; ACLs are in the kernel's attribute form. The mode does not follow
     /// an ACL.
     ///

@@ -1,7 +1,6 @@
 //! Why an image cannot be edited.
 
 use crate::ext4::ReadError;
-use crate::ext4::xattr::XattrError;
 
 /// Why an image cannot be edited; nothing has been written then, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +62,7 @@ pub enum EditError {
         /// The path, lossily decoded.
         path: String,
         /// Why.
-        source: XattrError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is not enough room.
     #[error("the filesystem has no free {what} left")]

@@ -9,6 +9,7 @@ use crate::ext4::Image;
 use crate::tree::{Device, Meta};
 
 mod crash;
+mod random;
 
 /// The forms of filesystems that every test goes through: arguments of mke2fs.
 pub(super) const FORMS: &[&[&str]] = &[

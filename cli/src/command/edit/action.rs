@@ -1,0 +1,575 @@
+//! Actions: read from words, and done.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use forger_fs::ext4::{EditError, Editor, Special};
+use forger_fs::tree::{Device, Meta, Time, shown};
+
+use super::host::HostFile;
+use crate::args::time::{self, When};
+use crate::args::{owner, uuid};
+use crate::config::Environment;
+use crate::exit::Failure;
+
+type Bytes = Vec<u8>;
+
+/// What shall be done.
+#[derive(Debug, PartialEq)]
+pub(super) enum Action {
+    Put {
+        source: PathBuf,
+        path: Bytes,
+        facts: Facts,
+    },
+    Mkdir {
+        paths: Vec<Bytes>,
+        parents: bool,
+        facts: Facts,
+    },
+    Remove {
+        paths: Vec<Bytes>,
+        recursive: bool,
+        force: bool,
+    },
+    Link {
+        existing: Bytes,
+        path: Bytes,
+    },
+    Symlink {
+        target: Bytes,
+        path: Bytes,
+        facts: Facts,
+    },
+    Mknod {
+        path: Bytes,
+        special: Special,
+        facts: Facts,
+    },
+    Rename {
+        from: Bytes,
+        to: Bytes,
+    },
+    Chmod {
+        mode: u16,
+        paths: Vec<Bytes>,
+    },
+    Chown {
+        uid: Option<u32>,
+        gid: Option<u32>,
+        paths: Vec<Bytes>,
+    },
+    Touch {
+        paths: Vec<Bytes>,
+        time: Option<When>,
+    },
+    SetXattr {
+        path: Bytes,
+        name: Bytes,
+        value: Bytes,
+    },
+    RemoveXattr {
+        path: Bytes,
+        name: Bytes,
+    },
+    SetLabel(Bytes),
+    SetUuid([u8; 16]),
+}
+
+/// What new files are like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Facts {
+    mode: Option<u16>,
+    owner: Option<(u32, u32)>,
+    time: Option<When>,
+}
+
+impl Facts {
+    fn meta(self, mode: u16, environment: &Environment) -> Meta {
+        let (uid, gid) = self.owner.unwrap_or((0, 0));
+        Meta {
+            mode: self.mode.unwrap_or(mode),
+            uid,
+            gid,
+            mtime: self.time.map(|when| at(when, environment)),
+            ..Meta::default()
+        }
+    }
+}
+
+fn at(when: When, environment: &Environment) -> Time {
+    match when {
+        When::At(time) => time,
+        When::Now => (environment.clock)(),
+    }
+}
+
+/// The words of an action behind its name, sorted into options and the rest.
+struct Words {
+    flags: Vec<Bytes>,
+    facts: Facts,
+    rest: Vec<Bytes>,
+}
+
+impl Words {
+    /// Reads options; `flags` are those without a value, `values` those with one.
+    fn read(words: Vec<Bytes>, flags: &[&str], values: &[&str]) -> Result<Self, String> {
+        let mut read = Self {
+            flags: Vec::new(),
+            facts: Facts::default(),
+            rest: Vec::new(),
+        };
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            if word == b"--" {
+                read.rest.extend(words);
+                break;
+            }
+            if flags.iter().any(|flag| flag.as_bytes() == word) {
+                read.flags.push(word);
+                continue;
+            }
+            let (name, inline) = match word.iter().position(|byte| *byte == b'=') {
+                Some(at) if word.starts_with(b"--") => (&word[..at], Some(word[at + 1..].to_vec())),
+                _ => (&word[..], None),
+            };
+            if values.iter().any(|value| value.as_bytes() == name) {
+                let value = inline.or_else(|| words.next());
+                let value = value.ok_or_else(|| format!("{} needs a value", shown(name)))?;
+                read.take(name, &text(value)?)?;
+            } else if word.len() > 1 && word.starts_with(b"-") {
+                return Err(format!("{} is no option of this action", shown(&word)));
+            } else {
+                read.rest.push(word);
+            }
+        }
+        Ok(read)
+    }
+
+    fn take(&mut self, name: &[u8], value: &str) -> Result<(), String> {
+        match name {
+            b"--mode" => self.facts.mode = Some(mode(value)?),
+            b"--owner" => self.facts.owner = Some(owner::ids(value)?),
+            _ => self.facts.time = Some(time::parse(value)?),
+        }
+        Ok(())
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|word| word == flag.as_bytes())
+    }
+
+    /// Takes exactly so many words.
+    fn exactly<const N: usize>(self, usage: &str) -> Result<[Bytes; N], String> {
+        self.rest
+            .try_into()
+            .map_err(|_| format!("expected {usage}"))
+    }
+
+    /// Takes one word or more.
+    fn some(self, usage: &str) -> Result<Vec<Bytes>, String> {
+        if self.rest.is_empty() {
+            return Err(format!("expected {usage}"));
+        }
+        Ok(self.rest)
+    }
+}
+
+/// Reads an action from its words.
+pub(super) fn parse(mut words: Vec<Bytes>) -> Result<Action, String> {
+    if words.is_empty() {
+        return Err("an action is missing".to_owned());
+    }
+    let verb = words.remove(0);
+    let read = |flags: &[&str], values: &[&str]| Words::read(words.clone(), flags, values);
+    Ok(match &verb[..] {
+        b"put" => {
+            let words = read(&[], &["--mode", "--owner", "--time"])?;
+            let facts = words.facts;
+            let [source, path] = words.exactly("put SRC DEST")?;
+            let source = PathBuf::from(OsString::from_vec(source));
+            Action::Put {
+                source,
+                path,
+                facts,
+            }
+        }
+        b"mkdir" => {
+            let words = read(&["-p"], &["--mode", "--owner", "--time"])?;
+            let (facts, parents) = (words.facts, words.has("-p"));
+            let paths = words.some("mkdir PATH…")?;
+            Action::Mkdir {
+                paths,
+                parents,
+                facts,
+            }
+        }
+        b"rm" => {
+            let words = read(&["-r", "-f", "-rf", "-fr"], &[])?;
+            let both = words.has("-rf") || words.has("-fr");
+            let (recursive, force) = (both || words.has("-r"), both || words.has("-f"));
+            let paths = words.some("rm PATH…")?;
+            Action::Remove {
+                paths,
+                recursive,
+                force,
+            }
+        }
+        b"ln" => link(read(&["-s"], &["--owner", "--time"])?)?,
+        b"mknod" => mknod(read(&[], &["--mode", "--owner", "--time"])?)?,
+        b"mv" => {
+            let [from, to] = read(&[], &[])?.exactly("mv FROM TO")?;
+            Action::Rename { from, to }
+        }
+        b"chmod" => {
+            let mut paths = read(&[], &[])?.some("chmod MODE PATH…")?;
+            let mode = mode(&text(paths.remove(0))?)?;
+            let paths = at_least_one(paths, "chmod MODE PATH…")?;
+            Action::Chmod { mode, paths }
+        }
+        b"chown" => {
+            let mut paths = read(&[], &[])?.some("chown UID:GID PATH…")?;
+            let (uid, gid) = owners(&text(paths.remove(0))?)?;
+            let paths = at_least_one(paths, "chown UID:GID PATH…")?;
+            Action::Chown { uid, gid, paths }
+        }
+        b"touch" => {
+            let words = read(&[], &["--time"])?;
+            let time = words.facts.time;
+            let paths = words.some("touch PATH…")?;
+            Action::Touch { paths, time }
+        }
+        b"setxattr" => {
+            let [path, name, value] = exact(words.clone(), "setxattr PATH NAME VALUE")?;
+            let value = xattr_value(value)?;
+            Action::SetXattr { path, name, value }
+        }
+        b"removexattr" => {
+            let [path, name] = exact(words.clone(), "removexattr PATH NAME")?;
+            Action::RemoveXattr { path, name }
+        }
+        b"set-label" => {
+            let [label] = exact(words.clone(), "set-label LABEL")?;
+            Action::SetLabel(label)
+        }
+        b"set-uuid" => {
+            let [uuid] = exact(words.clone(), "set-uuid UUID")?;
+            Action::SetUuid(uuid::parse(&text(uuid)?)?)
+        }
+        other => return Err(format!("{} is no action", shown(other))),
+    })
+}
+
+/// Takes words as they are: values may begin with a hyphen.
+fn exact<const N: usize>(words: Vec<Bytes>, usage: &str) -> Result<[Bytes; N], String> {
+    words.try_into().map_err(|_| format!("expected {usage}"))
+}
+
+fn at_least_one(paths: Vec<Bytes>, usage: &str) -> Result<Vec<Bytes>, String> {
+    if paths.is_empty() {
+        return Err(format!("expected {usage}"));
+    }
+    Ok(paths)
+}
+
+fn link(words: Words) -> Result<Action, String> {
+    let (facts, symbolic) = (words.facts, words.has("-s"));
+    if symbolic {
+        let [target, path] = words.exactly("ln -s TARGET PATH")?;
+        return Ok(Action::Symlink {
+            target,
+            path,
+            facts,
+        });
+    }
+    if facts != Facts::default() {
+        return Err("a hard link has the facts of its file; --owner is for ln -s".to_owned());
+    }
+    let [existing, path] = words.exactly("ln EXISTING PATH")?;
+    Ok(Action::Link { existing, path })
+}
+
+fn mknod(words: Words) -> Result<Action, String> {
+    const USAGE: &str = "mknod PATH b|c MAJOR MINOR, or mknod PATH p|s";
+    let facts = words.facts;
+    let wrong = || format!("expected {USAGE}");
+    let mut rest = words.some(USAGE)?.into_iter();
+    let path = rest.next().ok_or_else(wrong)?;
+    let kind = rest.next().ok_or_else(wrong)?;
+    let numbers: Vec<u32> = rest
+        .map(|word| text(word)?.parse().map_err(|_| wrong()))
+        .collect::<Result<_, _>>()?;
+    let special = match (&kind[..], &numbers[..]) {
+        (b"p", []) => Special::Fifo,
+        (b"s", []) => Special::Socket,
+        (b"b", [major, minor]) => Special::BlockDevice(Device {
+            major: *major,
+            minor: *minor,
+        }),
+        (b"c" | b"u", [major, minor]) => Special::CharDevice(Device {
+            major: *major,
+            minor: *minor,
+        }),
+        _ => return Err(wrong()),
+    };
+    Ok(Action::Mknod {
+        path,
+        special,
+        facts,
+    })
+}
+
+fn text(word: Bytes) -> Result<String, String> {
+    String::from_utf8(word).map_err(|error| format!("{} is no text", shown(error.as_bytes())))
+}
+
+fn mode(text: &str) -> Result<u16, String> {
+    u16::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777 && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .ok_or_else(|| format!("{text} is no mode: expected octal digits, as in 0644"))
+}
+
+/// Reads `UID`, `UID:`, `UID:GID` or `:GID`.
+fn owners(text: &str) -> Result<(Option<u32>, Option<u32>), String> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, ""));
+    let read = |text: &str| match text {
+        "" => Some(None),
+        text => owner::id(text).map(Some),
+    };
+    match (read(uid), read(gid)) {
+        (Some(uid), Some(gid)) if uid.is_some() || gid.is_some() => Ok((uid, gid)),
+        _ => Err(format!(
+            "{text} is no owner: expected UID:GID in numbers, UID or :GID"
+        )),
+    }
+}
+
+/// Reads the value of an attribute: `0x` and hexadecimal digits, or text.
+fn xattr_value(word: Bytes) -> Result<Bytes, String> {
+    let Some(digits) = word.strip_prefix(b"0x") else {
+        return Ok(word);
+    };
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let value: Option<Bytes> = digits
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        })
+        .collect();
+    value.ok_or_else(|| "0x is not followed by pairs of hexadecimal digits".to_owned())
+}
+
+/// Why an action could not be done.
+#[derive(Debug)]
+pub(super) struct Undone {
+    place: Option<String>,
+    what: String,
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Undone {
+    fn new(what: String, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            place: None,
+            what,
+            cause: cause.into(),
+        }
+    }
+
+    /// Says where the action was asked for.
+    pub(super) fn at(mut self, place: &str) -> Self {
+        self.place = Some(place.to_owned());
+        self
+    }
+
+    pub(super) fn into_failure(self) -> Failure {
+        let what = match self.place {
+            Some(place) => format!("{place}: {}", self.what),
+            None => self.what,
+        };
+        Failure::failed(what)
+            .because(self.cause)
+            .help("nothing was changed: all actions are done, or none")
+    }
+}
+
+impl Action {
+    /// Does it, in the editor's transaction.
+    pub(super) fn apply(
+        &self,
+        editor: &mut Editor,
+        environment: &Environment,
+    ) -> Result<(), Undone> {
+        let failed = |what: &str, path: &[u8], error: EditError| {
+            Undone::new(format!("cannot {what} {}", shown(path)), error)
+        };
+        let each =
+            |what: &str, paths: &[Bytes], act: &mut dyn FnMut(&[u8]) -> Result<(), EditError>| {
+                paths
+                    .iter()
+                    .try_for_each(|path| act(path).map_err(|error| failed(what, path, error)))
+            };
+        match self {
+            Self::Put {
+                source,
+                path,
+                facts,
+            } => {
+                let file = HostFile::new(source).map_err(|error| {
+                    Undone::new(format!("cannot put {}", source.display()), error)
+                })?;
+                let meta = facts.meta(file.mode, environment);
+                editor
+                    .put(path, &meta, Arc::new(file))
+                    .map_err(|error| failed("put", path, error))
+            }
+            Self::Mkdir {
+                paths,
+                parents,
+                facts,
+            } => {
+                let meta = facts.meta(0o755, environment);
+                each("make", paths, &mut |path| {
+                    editor.mkdir(path, &meta, *parents)
+                })
+            }
+            Self::Remove {
+                paths,
+                recursive,
+                force,
+            } => each("remove", paths, &mut |path| {
+                if *force && !editor.exists(path)? {
+                    return Ok(());
+                }
+                editor.remove(path, *recursive)
+            }),
+            Self::Link { existing, path } => editor
+                .link(existing, path)
+                .map_err(|error| failed("make the link", path, error)),
+            Self::Symlink {
+                target,
+                path,
+                facts,
+            } => editor
+                .symlink(target, path, &facts.meta(0o777, environment))
+                .map_err(|error| failed("make the symlink", path, error)),
+            Self::Mknod {
+                path,
+                special,
+                facts,
+            } => editor
+                .mknod(path, *special, &facts.meta(0o644, environment))
+                .map_err(|error| failed("make", path, error)),
+            Self::Rename { from, to } => editor
+                .rename(from, to)
+                .map_err(|error| failed("move", from, error)),
+            Self::Chmod { mode, paths } => each("change the mode of", paths, &mut |path| {
+                editor.chmod(path, *mode)
+            }),
+            Self::Chown { uid, gid, paths } => each("change the owner of", paths, &mut |path| {
+                editor.chown(path, *uid, *gid)
+            }),
+            Self::Touch { paths, time } => {
+                let time = time.map(|when| at(when, environment));
+                each("change the times of", paths, &mut |path| match time {
+                    Some(time) => editor.touch(path, Some(time), Some(time)),
+                    None => editor.touch_now(path),
+                })
+            }
+            Self::SetXattr { path, name, value } => editor
+                .set_xattr(path, name, value)
+                .map_err(|error| failed("set an attribute of", path, error)),
+            Self::RemoveXattr { path, name } => editor
+                .remove_xattr(path, name)
+                .map_err(|error| failed("remove an attribute of", path, error)),
+            Self::SetLabel(label) => editor
+                .set_label(label)
+                .map_err(|error| failed("set the label", label, error)),
+            Self::SetUuid(uuid) => editor
+                .set_uuid(*uuid)
+                .map_err(|error| failed("set the uuid", uuid::text(uuid).as_bytes(), error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Action, String> {
+        parse(super::super::script::words(line.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let facts = Facts {
+            mode: Some(0o644),
+            owner: Some((1, 2)),
+            time: None,
+        };
+        let put = Action::Put {
+            source: "a".into(),
+            path: b"/b".to_vec(),
+            facts,
+        };
+        for line in [
+            "put a /b --mode 644 --owner 1:2",
+            "put --mode=0644 a --owner=1:2 /b",
+        ] {
+            assert_eq!(read(line).as_ref(), Ok(&put), "{line}");
+        }
+    }
+
+    #[test]
+    fn owners_are_given_in_part() {
+        for (line, uid, gid) in [
+            ("chown 1:2 /a", Some(1), Some(2)),
+            ("chown 1 /a", Some(1), None),
+            ("chown 1: /a", Some(1), None),
+            ("chown :2 /a", None, Some(2)),
+        ] {
+            let paths = vec![b"/a".to_vec()];
+            assert_eq!(read(line), Ok(Action::Chown { uid, gid, paths }), "{line}");
+        }
+    }
+
+    #[test]
+    fn values_of_attributes_are_text_or_hexadecimal() {
+        assert_eq!(xattr_value(b"-x".to_vec()), Ok(b"-x".to_vec()));
+        assert_eq!(xattr_value(b"0x00fF".to_vec()), Ok(vec![0, 255]));
+        assert!(xattr_value(b"0x0".to_vec()).is_err());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "put a",
+            "put a b c",
+            "rm",
+            "rm -x /a",
+            "chmod 999 /a",
+            "chmod 644",
+            "chown : /a",
+            "chown root /a",
+            "mknod /a b 1",
+            "mknod /a x",
+            "ln /a",
+            "ln --owner 1:1 /a /b",
+            "frobnicate",
+            "set-uuid 12",
+            "mkdir --mode",
+            "touch --time never /a",
+            "mv /a",
+        ] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+}
