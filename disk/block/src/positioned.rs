@@ -13,6 +13,10 @@ use crate::read::check_range;
 use crate::zeros::each_zeros;
 use crate::{Error, MAX_LEN, Result};
 
+/// So much is written by one call, in bytes. For a larger one the kernel looks for page cache in
+/// larger runs, which are rarer and colder: calls of 1 MiB took up to twice the time.
+const WRITE: usize = 64 << 10;
+
 /// An open file, with what to call it in messages.
 #[derive(Debug)]
 pub(crate) struct Positioned {
@@ -39,9 +43,14 @@ impl Positioned {
 
     pub(crate) fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         check_range(offset, data.len() as u64, MAX_LEN)?;
-        self.file
-            .write_all_at(data, offset)
-            .map_err(|error| self.error("write", error))
+        let mut at = offset;
+        for piece in data.chunks(WRITE) {
+            self.file
+                .write_all_at(piece, at)
+                .map_err(|error| self.error("write", error))?;
+            at += piece.len() as u64;
+        }
+        Ok(())
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
