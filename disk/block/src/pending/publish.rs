@@ -91,8 +91,7 @@ impl PendingFile {
         match renameat_with(folder, temporary, folder, name, RenameFlags::NOREPLACE) {
             // The filesystem cannot do that; a hard link will not replace anything either.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                linkat(folder, temporary, folder, name, AtFlags::empty())
-                // The hidden name goes away with `self`.
+                self.link_hidden(temporary, name)
             }
             Ok(()) => {
                 self.temporary = None;
@@ -100,6 +99,12 @@ impl PendingFile {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives a file with a hidden name another one, which must be free; the hidden one goes away
+    /// with `self`.
+    pub(super) fn link_hidden(&self, hidden: &OsStr, name: &OsStr) -> rustix::io::Result<()> {
+        linkat(&self.folder, hidden, &self.folder, name, AtFlags::empty())
     }
 
     /// Takes a name from whatever has it.

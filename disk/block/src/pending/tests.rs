@@ -104,6 +104,22 @@ fn linking_itself_refuses_to_replace() {
 }
 
 #[test]
+fn where_renaming_could_replace_a_hidden_file_is_linked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let file = PendingFile::hidden_for_target(&path).unwrap();
+    file.write_at(0, b"text").unwrap();
+    let hidden = file.temporary.clone().unwrap();
+    fs::write(folder.path().join("other"), "other").unwrap();
+    let taken = file.link_hidden(&hidden, "other".as_ref());
+    assert_eq!(taken, Err(rustix::io::Errno::EXIST));
+    file.link_hidden(&hidden, "file".as_ref()).unwrap();
+    drop(file);
+    assert_eq!(fs::read(&path).unwrap(), b"text");
+    assert_eq!(names(folder.path()), ["file", "other"]);
+}
+
+#[test]
 fn force_replaces_the_file_and_keeps_its_mode() {
     for keeping in KEEPINGS {
         let folder = tempfile::tempdir().unwrap();
