@@ -1,7 +1,8 @@
-//! The library that other tools call: bundles.
+//! The library that other tools call: bundles, and the grammar that names things inside images.
 //!
 //! Nothing here touches a terminal, the environment, a home folder or the clock; the binary's
 //! modules do.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod bundle;

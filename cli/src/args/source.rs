@@ -11,7 +11,7 @@ use crate::exit::Failure;
 
 /// The help text of SOURCE, the same wherever it stands.
 pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any compression, a FIFO, \
-                                      - for standard input, or a folder";
+                                      - for standard input, a folder, or an ext2, ext3 or ext4 image";
 
 /// The source and what changes on the way in.
 #[derive(Args, Clone, Debug)]

@@ -1,9 +1,13 @@
 //! The verbs, one file each: what was typed (`Args`) and what is done about it (`run`).
 
 mod bundle;
+mod cat;
 mod completions;
 mod edit;
+mod extract;
 mod help;
+mod info;
+mod ls;
 mod make_bundle;
 mod man;
 mod mkfs;
@@ -20,6 +24,10 @@ pub(crate) enum Command {
     MakeBundle(make_bundle::Args),
     Bundle(bundle::Args),
     Edit(edit::Args),
+    Ls(ls::Args),
+    Cat(cat::Args),
+    Info(info::Args),
+    Extract(extract::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -35,6 +43,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::MakeBundle(args) => make_bundle::run(&args, cli.global),
         Command::Bundle(args) => bundle::run(&args, cli.global),
         Command::Edit(args) => edit::run(&args, cli.global),
+        Command::Ls(args) => ls::run(&args, cli.global),
+        Command::Cat(args) => cat::run(&args, cli.global),
+        Command::Info(args) => info::run(&args, cli.global),
+        Command::Extract(args) => extract::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

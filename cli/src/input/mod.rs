@@ -6,16 +6,22 @@ mod rootless;
 pub(crate) mod stream;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
+
+use forger_block::FileReader;
 
 use forger_fs::decompress::{self, Format};
-use forger_fs::ext4::{Ignore, Layer};
+use forger_fs::ext4::{Ignore, Image, Layer};
 use forger_fs::folder::{self, Folder, Owners};
 use forger_fs::observe::{Note, Observer};
 use forger_fs::source::{self, Exclude, Select, Source};
 use forger_fs::tar;
+use forger_fs::tree::TreeSource;
 
 use crate::args::inject::Inject;
 use crate::args::owner::Owner;
@@ -23,6 +29,7 @@ use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::Environment;
 use crate::exit::Failure;
 use crate::progress::Console;
+use crate::remedy;
 pub(crate) use labelled::InSource;
 use labelled::Labelled;
 use owned::Owned;
@@ -147,8 +154,24 @@ impl Opener<'_> {
                 Err(Failure::failed(format!("{name} is no folder"))
                     .help("--rootfs-tar takes archives"))
             }
+            (false, Expect::Any) if metadata.is_file() && is_image(path) => self.image(path),
             (false, _) => self.archive(path.as_os_str()),
         }
+    }
+
+    /// Opens an ext2, ext3 or ext4 image; its contents are read in the order of its names.
+    fn image(&self, path: &Path) -> Result<Box<dyn Source>, Failure> {
+        let what = || format!("cannot read {}", path.display());
+        let file = FileReader::open(path).map_err(|error| remedy::block(what(), error))?;
+        let tree = Image::open(Arc::new(file))
+            .and_then(|image| image.tree())
+            .map_err(|error| Failure::failed(what()).because(error))?;
+        // The source borrows the tree, and both live until the command ends.
+        let source = TreeSource::new(Box::leak(Box::new(tree)));
+        Ok(match self.args.owner {
+            Some(Owner::Ids(uid, gid)) => Box::new(Owned::new(source, uid, gid)),
+            Some(Owner::Keep) | None => Box::new(source),
+        })
     }
 
     /// Opens an archive, or standard input for `-`.
@@ -208,6 +231,13 @@ fn inject(file: &Inject) -> Result<Box<dyn Source>, Failure> {
     let source = source::Inject::open(&file.from, &file.to, file.mode, owners)
         .map_err(|error| Failure::failed(format!("cannot take {label}")).because(error))?;
     Ok(Box::new(Labelled::new(Box::new(source), label)))
+}
+
+/// Tells whether a file has the magic of an ext2, ext3 or ext4 superblock.
+fn is_image(path: &Path) -> bool {
+    let mut magic = [0; 2];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut magic, 1024 + 0x38));
+    read.is_ok() && magic == [0x53, 0xef]
 }
 
 fn cannot(verb: &str, name: &str, error: io::Error) -> Failure {

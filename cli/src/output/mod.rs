@@ -87,6 +87,18 @@ impl Output {
         open().map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))
     }
 
+    /// Begins the output, for bytes in order.
+    ///
+    /// # Errors
+    /// When it cannot be created or opened.
+    pub(crate) fn open_forward(&self, signals: &Signals) -> Result<Box<dyn BlockSink>, Failure> {
+        let open = || match self.outlet(signals)? {
+            Some(outlet) => Ok(outlet),
+            None => self.target.open_forward(self.publish),
+        };
+        open().map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))
+    }
+
     /// Opens what can only be written forward, such that a signal ends every wait for its reader.
     fn outlet(&self, signals: &Signals) -> forger_block::Result<Option<Box<dyn BlockSink>>> {
         let outlet = match &self.target {

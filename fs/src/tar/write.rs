@@ -13,7 +13,7 @@ use super::member::lossy;
 use super::outline::{Stored, outline, refused};
 use crate::observe::Note;
 use crate::source::{Entry, EntryKind, Source};
-use crate::tree::{Content, Tree, TreeSource};
+use crate::tree::{Content, NodeId, Tree, TreeSource};
 
 /// How many bytes of a content are read at a time.
 const PIECE: u64 = 1 << 20;
@@ -184,7 +184,15 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn append_tree(&mut self, tree: &Tree<Content>) -> Result<(), WriteError> {
-        let mut source = TreeSource::new(tree);
+        self.append_below(tree, NodeId::ROOT)
+    }
+
+    /// Writes a folder of a tree as [`append_tree`](Self::append_tree) would if it were the root.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_below(&mut self, tree: &Tree<Content>, folder: NodeId) -> Result<(), WriteError> {
+        let mut source = TreeSource::below(tree, folder);
         let nothing = Content::new();
         // A tree's names and facts are in memory: only contents can fail, and they are read here.
         while let Ok(Some(entry)) = source.next_entry() {

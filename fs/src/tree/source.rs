@@ -31,9 +31,15 @@ impl<'a> TreeSource<'a> {
     /// Starts at the root.
     #[must_use]
     pub fn new(tree: &'a Tree<Content>) -> Self {
+        Self::below(tree, NodeId::ROOT)
+    }
+
+    /// Starts at a folder, which becomes the root.
+    #[must_use]
+    pub fn below(tree: &'a Tree<Content>, folder: NodeId) -> Self {
         Self {
             tree,
-            walk: tree.walk(),
+            walk: tree.walk_from(folder),
             firsts: BTreeMap::new(),
             body: None,
             buffer: Vec::new(),

@@ -26,7 +26,8 @@ pub struct Walk<'a, C> {
     /// The folders that are open, each with the length of its path and its names to come.
     open: Vec<Open<'a>>,
     path: Vec<u8>,
-    started: bool,
+    /// Where it starts, until it has.
+    start: Option<NodeId>,
 }
 
 #[derive(Debug)]
@@ -40,11 +41,17 @@ impl<C> Tree<C> {
     /// Returns every name, depth first, in order of raw names, the root first.
     #[must_use]
     pub fn walk(&self) -> Walk<'_, C> {
+        self.walk_from(NodeId::ROOT)
+    }
+
+    /// Returns every name in a folder and below, as [`walk`](Self::walk) would if it were the root.
+    #[must_use]
+    pub fn walk_from(&self, folder: NodeId) -> Walk<'_, C> {
         Walk {
             tree: self,
             open: Vec::new(),
             path: Vec::new(),
-            started: false,
+            start: Some(folder),
         }
     }
 }
@@ -71,14 +78,13 @@ impl<'a, C> Iterator for Walk<'a, C> {
     type Item = Visit<'a>;
 
     fn next(&mut self) -> Option<Visit<'a>> {
-        if !self.started {
-            self.started = true;
-            self.enter(NodeId::ROOT);
+        if let Some(folder) = self.start.take() {
+            self.enter(folder);
             return Some(Visit {
                 name: b"",
                 depth: 0,
-                parent: NodeId::ROOT,
-                node: NodeId::ROOT,
+                parent: folder,
+                node: folder,
             });
         }
         loop {
