@@ -7,6 +7,7 @@ mod alone;
 mod bundle;
 mod edit;
 mod folder;
+mod inspect;
 mod interrupted;
 mod large;
 mod maintenance;

@@ -1,0 +1,113 @@
+//! Reading images with the commands: `ls`, `cat`, `info`, `extract`, and an image as a source.
+
+use std::fs;
+use std::path::Path;
+
+use forger_tests::forger::forger;
+use forger_tests::judge::{assert_clean, debugfs, superblock};
+use forger_tests::scratch::Scratch;
+use forger_tests::{need, workspace};
+
+fn sample(scratch: &Scratch) -> std::path::PathBuf {
+    scratch.mkfs(
+        &workspace().join("testdata/sample-rootfs.tar.zst"),
+        "sample.ext4",
+        &[],
+    )
+}
+
+fn at(image: &Path, path: &str) -> String {
+    format!("{}:{path}", image.display())
+}
+
+/// Extracts a whole image into an archive.
+fn extracted(scratch: &Scratch, image: &Path, name: &str) -> Vec<u8> {
+    let tar = scratch.path(name);
+    forger()
+        .arg("extract")
+        .arg(image)
+        .arg("--to-tar")
+        .arg(&tar)
+        .ok();
+    fs::read(tar).unwrap()
+}
+
+#[test]
+fn ls_and_cat_show_what_debugfs_shows() {
+    need!("debugfs");
+    let scratch = Scratch::new();
+    let image = sample(&scratch);
+    let listed = forger().arg("ls").arg(at(&image, "/etc")).ok().text();
+    let judged = debugfs(&image, "ls -p /etc");
+    let mut names: Vec<&str> = judged
+        .lines()
+        .filter_map(|line| line.split('/').nth(5))
+        .filter(|name| !matches!(*name, "." | ".." | ""))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), names);
+    let name = at(&image, "/etc/os-release");
+    let shown = forger().arg("cat").arg(name).ok().text();
+    assert_eq!(shown, debugfs(&image, "cat /etc/os-release"));
+}
+
+#[test]
+fn info_agrees_with_dumpe2fs() {
+    need!("dumpe2fs");
+    let scratch = Scratch::new();
+    let image = sample(&scratch);
+    let text = forger()
+        .args(["info", "--output", "json"])
+        .arg(&image)
+        .ok()
+        .text();
+    let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let judged = superblock(&image);
+    assert_eq!(facts["uuid"], judged["Filesystem UUID"].as_str());
+    assert_eq!(facts["blocks"].to_string(), judged["Block count"]);
+    assert_eq!(facts["free_inodes"].to_string(), judged["Free inodes"]);
+    let features: Vec<&str> = facts["features"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|word| word.as_str())
+        .collect();
+    assert_eq!(features.join(" "), judged["Filesystem features"]);
+}
+
+#[test]
+fn a_deterministic_tar_comes_back_from_an_image_byte_for_byte() {
+    need!("e2fsck");
+    let scratch = Scratch::new();
+    let first = extracted(&scratch, &sample(&scratch), "first.tar");
+    let again = scratch.mkfs(&scratch.path("first.tar"), "again.ext4", &[]);
+    assert_clean(&again);
+    assert!(extracted(&scratch, &again, "second.tar") == first);
+}
+
+#[test]
+fn an_image_of_an_image_holds_the_same() {
+    need!("e2fsck");
+    let scratch = Scratch::new();
+    let image = sample(&scratch);
+    let copy = scratch.mkfs(&image, "copy.ext4", &["--size", "64M"]);
+    assert_clean(&copy);
+    let first = extracted(&scratch, &image, "first.tar");
+    assert!(extracted(&scratch, &copy, "second.tar") == first);
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let scratch = Scratch::new();
+    let image = sample(&scratch);
+    let fails = |verb: &str, address: &str| {
+        let output = forger().arg(verb).arg(address).output();
+        assert_eq!(output.status.code(), Some(1), "{verb} {address}");
+        output.errors()
+    };
+    let errors = fails("cat", &at(&image, "/etc/absent"));
+    assert!(errors.contains("/etc/absent"), "{errors}");
+    fails("cat", &at(&image, "/etc"));
+    let odd = scratch.file("odd", vec![0; 100_000]);
+    fails("ls", &odd.display().to_string());
+}
