@@ -7,6 +7,9 @@
 
 use std::io::Read;
 
+use zerocopy::IntoBytes;
+
+use super::foreign::resemblance;
 use super::header::{BLOCK, Header};
 use super::member::lossy;
 use super::window::Window;
@@ -66,7 +69,10 @@ impl<R: Read> Blocks<R> {
                     return Ok(Some((offset, header)));
                 }
                 len if offset == 0 => {
-                    let reason = format!("its {len} bytes are less than one header");
+                    let reason = format!(
+                        "its {len} bytes are less than one header{}",
+                        resemblance(block)
+                    );
                     return Err(Error::NotTar { reason });
                 }
                 len => return Err(self.truncated("a header", offset, len, BLOCK)),
@@ -130,7 +136,8 @@ impl<R: Read> Blocks<R> {
         match header.verify() {
             Ok(()) => Ok(()),
             Err(_) if offset == 0 && !header.magic.starts_with(b"ustar") => {
-                let reason = "its first 512 bytes are no header".to_owned();
+                let resemblance = resemblance(header.as_bytes());
+                let reason = format!("its first 512 bytes are no header{resemblance}");
                 Err(Error::NotTar { reason })
             }
             Err((stored, computed)) => {

@@ -49,6 +49,7 @@ mod content;
 mod error;
 mod extension;
 mod flag;
+mod foreign;
 mod header;
 mod keyword;
 mod kind;
