@@ -1,9 +1,10 @@
-//! Lists a tar archive: `cargo run -p forger-fs --example tar_list -- rootfs.tar`.
+//! Lists a tar archive of any compression: `cargo run -p forger-fs --example tar_list -- rootfs.tar`.
 
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write};
 
+use forger_fs::decompress;
 use forger_fs::source::{BodyRun, Source};
 use forger_fs::tar::Reader;
 
@@ -11,7 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os()
         .nth(1)
         .ok_or("usage: tar_list ARCHIVE")?;
-    let mut reader = Reader::new(File::open(path)?);
+    let input = decompress::open(File::open(path)?, &decompress::Options::default())?;
+    let mut reader = Reader::new(input);
     let mut out = io::BufWriter::new(io::stdout().lock());
     while let Some(entry) = reader.next_entry()? {
         let (mut data, mut holes) = (0u64, 0u64);

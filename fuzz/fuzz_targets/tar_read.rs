@@ -23,20 +23,25 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 /// Contents above this are not compared.
 const MAX_CONTENT: u64 = 1 << 20;
 
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, _seed: u32| {
-    let size = fuzzer_mutate(data, size, max_size);
-    for block in data[..size].chunks_exact_mut(512) {
-        if block[257..].starts_with(b"ustar") {
-            block[148..156].fill(b' ');
-            let sum = block.iter().map(|byte| u32::from(*byte)).sum::<u32>();
-            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+fuzz_mutator!(
+    |data: &mut [u8], size: usize, max_size: usize, _seed: u32| {
+        let size = fuzzer_mutate(data, size, max_size);
+        for block in data[..size].chunks_exact_mut(512) {
+            if block[257..].starts_with(b"ustar") {
+                block[148..156].fill(b' ');
+                let sum = block.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
         }
+        size
     }
-    size
-});
+);
 
 fuzz_target!(|data: &[u8]| {
-    let options = Options { max_sparse_runs: 1 << 12, ..Options::default() };
+    let options = Options {
+        max_sparse_runs: 1 << 12,
+        ..Options::default()
+    };
     let ours = read(Reader::with_options(data, options.clone()));
     let slowly = read(Reader::with_options(Pieces(data), options));
     assert_eq!(ours, slowly);
@@ -79,10 +84,21 @@ impl Member {
     fn as_file(&self) -> Option<File> {
         let meta = &self.entry.meta;
         matches!(self.entry.kind, EntryKind::File { .. }).then(|| {
-            let content = self.runs.iter().filter_map(|(_, bytes)| bytes.clone()).flatten();
+            let content = self
+                .runs
+                .iter()
+                .filter_map(|(_, bytes)| bytes.clone())
+                .flatten();
             let owner = (u64::from(meta.uid), u64::from(meta.gid));
             let path = self.entry.path.clone();
-            (path, self.size(), u32::from(meta.mode), owner.0, owner.1, content.collect())
+            (
+                path,
+                self.size(),
+                u32::from(meta.mode),
+                owner.0,
+                owner.1,
+                content.collect(),
+            )
         })
     }
 
@@ -121,7 +137,10 @@ fn read(mut reader: Reader<impl Read>) -> Option<Vec<Member>> {
             }
         }
         let member = Member { entry, runs };
-        assert_eq!(member.runs.iter().map(|(len, _)| len).sum::<u64>(), member.size());
+        assert_eq!(
+            member.runs.iter().map(|(len, _)| len).sum::<u64>(),
+            member.size()
+        );
         members.push(member);
     }
     Some(members)
@@ -131,10 +150,14 @@ fn write_again(members: &[Member]) {
     let mut writer = Writer::new(Vec::new());
     for member in members {
         let hole = matches!(member.entry.kind, EntryKind::HardLink { .. });
-        if member.size() > MAX_CONTENT && (hole || !member.runs.iter().any(|(_, data)| data.is_none())) {
+        if member.size() > MAX_CONTENT
+            && (hole || !member.runs.iter().any(|(_, data)| data.is_none()))
+        {
             return;
         }
-        writer.append(&member.entry, &member.content()).expect("what was read can be written");
+        writer
+            .append(&member.entry, &member.content())
+            .expect("what was read can be written");
     }
     let archive = writer.finish().expect("a Vec takes everything");
     let again = read(Reader::new(&archive[..])).expect("what was written can be read");
@@ -155,13 +178,15 @@ fn normal(member: &Member) -> Member {
     if entry.path == b"/" || entry.path == b"." {
         entry.path = b".".to_vec();
     }
-    let mut runs = member.runs.clone();
+    let runs = member.runs.clone();
     if let EntryKind::HardLink { .. } = entry.kind {
         let (mode, uid, gid) = (entry.meta.mode, entry.meta.uid, entry.meta.gid);
-        entry.meta = forger_fs::tree::Meta { mode, uid, gid, ..Default::default() };
-    }
-    if runs.is_empty() {
-        runs.clear();
+        entry.meta = forger_fs::tree::Meta {
+            mode,
+            uid,
+            gid,
+            ..Default::default()
+        };
     }
     Member { entry, runs }
 }
@@ -231,8 +256,20 @@ fn plain_records(body: &[u8]) -> bool {
     let mut seen = BTreeSet::new();
     tar::PaxExtensions::new(body).all(|record| {
         record.is_ok_and(|record| {
-            let known = [&b"path"[..], b"linkpath", b"size", b"uid", b"gid", b"mtime", b"comment"];
-            let plain = known.contains(&record.key_bytes()) && !record.value_bytes().is_empty();
+            let known: [&[u8]; 9] = [
+                b"path",
+                b"linkpath",
+                b"size",
+                b"uid",
+                b"gid",
+                b"mtime",
+                b"atime",
+                b"ctime",
+                b"comment",
+            ];
+            let key = record.key_bytes();
+            let known = known.contains(&key) || key.starts_with(b"SCHILY.xattr.user.");
+            let plain = known && !record.value_bytes().is_empty();
             plain && seen.insert(record.key_bytes())
         })
     })

@@ -44,7 +44,7 @@ pub(super) fn is_root() -> bool {
 const PLAIN: &str = "
     mkdir -p tree/dir/sub; cd tree
     echo content > file; : > empty; head -c 100000 /dev/zero | tr '\\0' x > large
-    chmod 4755 file; chmod 1777 dir; chmod 000 empty
+    chmod 4755 file; chmod 1777 dir; chmod 400 empty
     ln -s ../target dir/soft; ln file dir/hard
     touch -d '2001-02-03 04:05:06.789012345 UTC' large; touch -d '1969-12-31 23:00:00 UTC' dir/sub
 ";
