@@ -67,7 +67,8 @@ fn until_nul(field: &[u8]) -> &[u8] {
     field.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-/// Reads a number: octal digits between spaces and NULs, or base-256 where the first bit is set.
+/// Reads a number: octal digits, perhaps after spaces, then spaces and NULs; or base-256 where the
+/// first bit is set.
 fn number(field: &[u8]) -> Option<u64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
@@ -77,19 +78,16 @@ fn number(field: &[u8]) -> Option<u64> {
             .flatten();
     }
     let padding = |byte: &u8| *byte == b' ' || *byte == 0;
-    let start = field.iter().position(|byte| !padding(byte))?;
-    let digits = field.get(start..)?;
+    let digits = field.get(field.iter().position(|&byte| byte != b' ')?..)?;
     let end = digits.iter().position(padding).unwrap_or(digits.len());
     let (digits, after) = digits.split_at_checked(end)?;
-    let legal =
-        digits.iter().all(|digit| (b'0'..=b'7').contains(digit)) && after.iter().all(padding);
-    legal
-        .then(|| {
-            digits
-                .iter()
-                .try_fold(0, |sum, digit| push(sum, 8, digit & 7))
-        })
-        .flatten()
+    if digits.is_empty() || !after.iter().all(padding) {
+        return None;
+    }
+    digits.iter().try_fold(0, |sum, &digit| match digit {
+        b'0'..=b'7' => push(sum, 8, digit & 7),
+        _ => None,
+    })
 }
 
 fn push(sum: u64, base: u64, digit: u8) -> Option<u64> {
