@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Any number of members (frames, streams) may follow each other, as their formats allow it, and
-//! zeros may follow the last; anything else is an error. There is no limit on how much comes out:
+//! zeros may follow the last of gzip, xz and bzip2; anything else is an error. There is no limit on how much comes out:
 //! contents are streamed, and only memory is bounded. The thread's buffers take 3 MiB; the decoder
 //! adds its window, for which [`Options`] has limits.
 mod error;

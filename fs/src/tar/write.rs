@@ -12,7 +12,7 @@ use forger_block::{BlockRead, Run};
 use super::member::lossy;
 use super::outline::{Stored, outline, refused};
 use crate::observe::Note;
-use crate::source::{Entry, EntryKind, Source};
+use crate::source::{self, Entry, EntryKind, Source};
 use crate::tree::{Content, NodeId, Tree, TreeSource};
 
 /// How many bytes of a content are read at a time.
@@ -37,6 +37,9 @@ pub enum WriteError {
         /// The reason.
         source: io::Error,
     },
+    /// What is to be written cannot be read.
+    #[error(transparent)]
+    Source(#[from] source::Error),
     /// A content cannot be read.
     #[error("{entry}: cannot read its content")]
     Content {
@@ -194,8 +197,7 @@ impl<W: Write> Writer<W> {
     pub fn append_below(&mut self, tree: &Tree<Content>, folder: NodeId) -> Result<(), WriteError> {
         let mut source = TreeSource::below(tree, folder);
         let nothing = Content::new();
-        // A tree's names and facts are in memory: only contents can fail, and they are read here.
-        while let Ok(Some(entry)) = source.next_entry() {
+        while let Some(entry) = source.next_entry()? {
             self.append(&entry, source.content().unwrap_or(&nothing))?;
         }
         Ok(())
