@@ -4,9 +4,10 @@ use forger_block::{PlacedSink, SparseImage};
 
 use super::geometry::Frame;
 use super::ingest::ingest;
-use super::options::{Options, Size};
+use super::options::{Inodes, Journal, Options, Size};
 use super::record::Recorder;
 use super::store::{Discarded, Staged, Store};
+use super::units::BLOCK_SIZE;
 use super::{Error, inode, seal};
 use crate::observe::Observer;
 use crate::source::Source;
@@ -147,6 +148,20 @@ impl Options {
         }
         if self.reserved > 5_000 {
             return refuse("reserved", "more than half of the image".into());
+        }
+        if let Inodes::BytesPerInode(bytes) = self.inodes
+            && !(1024..=64 << 20).contains(&bytes)
+        {
+            return refuse(
+                "bytes-per-inode",
+                format!("{bytes} is not within 1024 and 64 MiB"),
+            );
+        }
+        if let Journal::Bytes(bytes) = self.journal
+            && (!(4 << 20..=40 << 30).contains(&bytes) || !bytes.is_multiple_of(BLOCK_SIZE))
+        {
+            let reason = format!("{bytes} bytes is not a multiple of 4096 from 4M to 40G");
+            return refuse("journal-size", reason);
         }
         if let Size::Exact(bytes) = self.size
             && bytes < 1 << 20
