@@ -35,11 +35,12 @@ impl Report {
         let results = race.run()?;
         let first = results.first().map_or(f64::NAN, Standing::median);
         for (i, result) in results.iter().enumerate() {
+            let name = result.name.replace('|', "\\|");
             let title = if i == 0 { race.title } else { "" };
             if let Some(failure) = &result.failure {
                 self.lines.push(format!(
                     "| {title} | {} | failed: {failure} | | | | |",
-                    result.name
+                    name
                 ));
                 continue;
             }
@@ -58,7 +59,7 @@ impl Report {
                 .map_or(String::new(), |goal| goal.to_string());
             self.lines.push(format!(
                 "| {title} | {} | {:.2} | {:.2}..{:.2} | {ratio} | {goal} | {} |",
-                result.name,
+                name,
                 result.median(),
                 seconds(result.times.first()),
                 seconds(result.times.last()),
