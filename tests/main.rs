@@ -5,6 +5,7 @@
 
 mod alone;
 mod bundle;
+mod check;
 mod edit;
 mod folder;
 mod inspect;

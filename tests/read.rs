@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use forger_block::{BlockRead, FileReader};
-use forger_fs::ext4::{FileType, Image, ReadError};
+use forger_fs::ext4::{FileType, Image, ReadError, check};
 use forger_fs::folder::{Folder, Options, Owners};
 use forger_fs::tree::{Content, Holes, Policy, Tree};
 use forger_tests::mount::Mount;
@@ -151,6 +151,8 @@ fn assert_variant_reads(options: &str) {
     }
     assert_reads_as_mounted(&image);
     assert_lookups_agree(&image);
+    let report = check(&open(&image)).unwrap();
+    assert_eq!(report.findings, [], "e2fsck has nothing to say either");
 }
 
 /// Looks every name up by its path and lists every folder.
@@ -286,6 +288,8 @@ fn assert_dirty_journal_reads(format: &str, tune: &str) {
     }
     let opened = open(&copy);
     assert!(opened.replayed());
+    let report = check(&opened).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.findings);
     assert_eq!(opened.orphans().unwrap().len(), 1);
     let ours = without_host_facts(opened.tree().unwrap());
     let mount = Mount::read_write(&copy);

@@ -2,7 +2,7 @@
 //!
 //! Oracle: ingest and plan succeed, for the generator makes legal archives only; forger's own reader
 //! opens the image, believes every checksum in it, and finds the tree that the archive means; the
-//! image written in one pass has the same bytes as the planned one. (e2fsck and the kernel judge
+//! verifier has nothing to say; the image written in one pass has the same bytes as the planned one. (e2fsck and the kernel judge
 //! the same generator's images in `tests/property.rs`.)
 #![no_main]
 
@@ -27,6 +27,8 @@ fuzz_target!(|recipe: &[u8]| {
         assert_same_bytes(&image, &archive, &options);
     }
     let opened = Image::open(Arc::new(image)).expect("the image opens");
+    let report = ext4::check(&opened).expect("the image can be read");
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
     let is = lines(&opened.tree().expect("the image reads back"));
     let meant = Tree::collect(&mut reader(&archive), Policy::default()).expect("a legal archive");
     let meant = lines(&meant);

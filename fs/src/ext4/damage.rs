@@ -39,6 +39,8 @@ pub enum Location {
         /// The entry's place in the block in bytes.
         offset: u32,
     },
+    /// A block of metadata that no single inode owns.
+    Block(BlockNo),
     /// A block of the journal, counted from its start.
     Journal {
         /// The block.
@@ -68,6 +70,7 @@ impl fmt::Display for Location {
                 "directory {}, block {block}, entry at byte {offset}",
                 inode.0
             ),
+            Self::Block(block) => write!(f, "block {}", block.0),
             Self::Journal { block } => write!(f, "journal, block {block}"),
         }
     }
@@ -125,12 +128,44 @@ pub enum Damage {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A block is claimed for something, but holds something else.
+    #[error("{what} claims block {block}, which is in use for something else")]
+    TakenBlock {
+        /// What claims it.
+        what: &'static str,
+        /// The first such block.
+        block: u64,
+    },
+    /// A bitmap says something else than what is in use.
+    #[error("{what} {number} is {}", marked_as(.marked))]
+    Marked {
+        /// `block` or `inode`.
+        what: &'static str,
+        /// The first one of the group.
+        number: u64,
+        /// Whether the bitmap says that it is in use.
+        marked: bool,
+    },
+    /// The bits behind the last block or inode are not all set.
+    #[error("the bits behind the end of the {what} are not all set")]
+    Padding {
+        /// `block bitmap` or `inode bitmap`.
+        what: &'static str,
+    },
     /// A structure breaks a rule that is not about one value.
     #[error("{0}")]
     Structure(&'static str),
     /// A POSIX ACL is malformed.
     #[error("{0}")]
     Acl(String),
+}
+
+fn marked_as(marked: &bool) -> &'static str {
+    if *marked {
+        "marked as in use, but is not"
+    } else {
+        "in use, but not marked"
+    }
 }
 
 impl Damage {

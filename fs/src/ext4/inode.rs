@@ -61,8 +61,6 @@ pub(crate) mod flag {
     pub(crate) const VERITY: u32 = 0x10_0000;
     /// The inode holds the value of a large extended attribute.
     pub(crate) const EA_INODE: u32 = 0x20_0000;
-    /// Blocks beyond the end of the content (old).
-    pub(crate) const EOFBLOCKS: u32 = 0x40_0000;
     /// The content is in the inode.
     pub(crate) const INLINE_DATA: u32 = 0x1000_0000;
     /// Names in the directory are case-insensitive.

@@ -4,6 +4,7 @@
 //! [`Documentation/filesystems/ext4`](https://docs.kernel.org/filesystems/ext4/).
 mod acl;
 mod bitmap;
+mod check;
 mod checksum;
 mod cursor;
 mod damage;
@@ -35,6 +36,7 @@ mod units;
 mod write;
 mod xattr;
 
+pub use check::{Finding, Report, Severity, check, check_within};
 pub use damage::{Damage, Location};
 pub use edit::{Committed, EditError, Editor, LockedFile, Special, Store, Way};
 pub use error::Error;

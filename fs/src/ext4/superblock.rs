@@ -28,8 +28,8 @@ pub(crate) const MAGIC: u16 = 0xef53;
 pub(crate) const STATE_VALID: u16 = 0x1;
 /// `s_state`: the kernel found errors.
 pub(crate) const STATE_ERROR: u16 = 0x2;
-/// `s_state`: orphans are being recovered.
-pub(crate) const STATE_ORPHAN: u16 = 0x4;
+/// `s_encoding_flags`: names in case-insensitive directories are UTF-8.
+pub(crate) const ENCODING_STRICT: u16 = 0x1;
 /// `s_errors`: continue after errors.
 pub(crate) const ERRORS_CONTINUE: u16 = 1;
 /// `s_rev_level`: variable inode size and features.

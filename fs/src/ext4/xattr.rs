@@ -298,7 +298,7 @@ fn encode_in_inode(attributes: &[&Attribute], tail: usize) -> Vec<u8> {
 fn encode_block(attributes: &[&Attribute], block_len: usize) -> Vec<u8> {
     let mut block = vec![0; block_len];
     write_entries(&mut block, HEADER, attributes, |attribute| {
-        entry_hash(&attribute.name, &attribute.value)
+        entry_hash(&attribute.name, &attribute.value, false)
     });
     let header = RawBlockHeader {
         h_magic: MAGIC.into(),
@@ -307,7 +307,7 @@ fn encode_block(attributes: &[&Attribute], block_len: usize) -> Vec<u8> {
         h_hash: block_hash(
             attributes
                 .iter()
-                .map(|attribute| entry_hash(&attribute.name, &attribute.value)),
+                .map(|attribute| entry_hash(&attribute.name, &attribute.value, false)),
         )
         .into(),
         h_checksum: 0.into(),
@@ -345,10 +345,19 @@ fn write_entries(
 }
 
 /// Returns `e_hash` of an entry in a block: over the name's bytes, then over the value's words.
-pub(crate) fn entry_hash(name: &[u8], value: &[u8]) -> u32 {
+///
+/// Before version 6.2, Linux took the bytes as signed where the machine's characters are.
+pub(crate) fn entry_hash(name: &[u8], value: &[u8], signed: bool) -> u32 {
+    let widen = |byte: u8| {
+        if signed {
+            i32::from(byte.cast_signed()).cast_unsigned()
+        } else {
+            byte.into()
+        }
+    };
     let hash = name
         .iter()
-        .fold(0_u32, |hash, byte| hash.rotate_left(5) ^ u32::from(*byte));
+        .fold(0_u32, |hash, byte| hash.rotate_left(5) ^ widen(*byte));
     value.chunks(4).fold(hash, |hash, chunk| {
         let mut word = [0; 4];
         word[..chunk.len()].copy_from_slice(chunk);
@@ -468,7 +477,7 @@ mod tests {
         let block = encode_block(&sorted, BLOCK);
         let hashes: Vec<(&[u8], u32)> = sorted
             .iter()
-            .map(|a| (a.name.as_slice(), entry_hash(&a.name, &a.value)))
+            .map(|a| (a.name.as_slice(), entry_hash(&a.name, &a.value, false)))
             .collect();
         assert_eq!(
             hashes,

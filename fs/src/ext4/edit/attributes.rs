@@ -29,7 +29,7 @@ impl Volume {
     /// Tells whether an inode has an access control list.
     pub(super) fn has_acl(&mut self, node: &Node) -> Result<bool> {
         let inode = self.inode(node.number)?;
-        if inode.tail.is_empty() && inode.xattr_block(&self.superblock).is_none() {
+        if inode.tail().is_empty() && inode.xattr_block(&self.superblock).is_none() {
             return Ok(false);
         }
         let xattrs = self.access().xattrs(&inode)?;
@@ -51,7 +51,7 @@ impl Volume {
         };
         let mut all = true;
         let bad = |damage: crate::ext4::Damage| damaged(damage.to_string());
-        for entry in in_inode(&inode.tail).map_err(bad)? {
+        for entry in in_inode(inode.tail()).map_err(bad)? {
             all &= entry.value_inode().is_none() && (values_only || plain(entry.raw.e_name_index));
         }
         if let Some(number) = inode.xattr_block(&self.superblock) {

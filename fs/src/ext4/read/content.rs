@@ -85,6 +85,24 @@ pub(crate) fn inline_parts(inode: &Inode) -> Result<(&[u8; 60], &[u8]), ReadErro
     Ok((&inode.raw().i_block, rest))
 }
 
+/// Returns the length of an inline content in bytes; none without its attribute.
+pub(crate) fn inline_size(inode: &Inode) -> Result<Option<u64>, Damage> {
+    let entries = xattr::in_inode(&inode.tail)?;
+    let room = inode.tail.len().saturating_sub(4);
+    for entry in &entries {
+        let offset = entry.raw.e_value_offs.get();
+        if usize::from(offset) > room {
+            return Err(Damage::field(
+                "e_value_offs",
+                offset,
+                "values end with their area",
+            ));
+        }
+    }
+    let entry = entries.iter().find(|entry| entry.is_inline_data());
+    Ok(entry.map(|entry| u64::from(entry.raw.e_value_size.get()).saturating_add(60)))
+}
+
 fn inline(inode: &Inode) -> Result<Vec<u8>, ReadError> {
     let (first, rest) = inline_parts(inode)?;
     let mut bytes = [first.as_slice(), rest].concat();

@@ -16,6 +16,9 @@ use crate::ext4::damage::{Damage, Location};
 use crate::ext4::extent::{ENTRY, MAGIC, MAX_DEPTH, MAX_LEN, RawExtent, RawHeader, RawIndex};
 use crate::ext4::{BlockNo, InodeNo};
 
+/// The deepest tree that is walked for who passes over it.
+const WALKED_DEPTH: u16 = 16;
+
 /// Logical block numbers end here.
 const END: u64 = 1 << 32;
 
@@ -37,7 +40,11 @@ pub(crate) fn walk(
         Ok(header) if header.eh_depth.get() > MAX_DEPTH => {
             let depth = header.eh_depth.get();
             let damage = Damage::field("eh_depth", depth, "trees have at most 5 levels of nodes");
-            walk.visitor.damage(at, damage)
+            walk.visitor.oddity(at, damage)?;
+            if depth <= WALKED_DEPTH {
+                return walk.node(at, root, header, 0..END);
+            }
+            Ok(())
         }
         Ok(header) => walk.node(at, root, header, 0..END),
         Err(damage) => walk.visitor.damage(at, damage),
@@ -53,7 +60,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Takes the entries of a node, which cover logical blocks inside `range`. The depth, which is at
-    /// most 5, shrinks with each call.
+    /// most 16, shrinks with each call.
     fn node(
         &mut self,
         at: Location,
@@ -189,6 +196,14 @@ impl Walk<'_> {
             let damage = Damage::field("eh_depth", header.eh_depth.get(), "it falls by 1 a level");
             return self.visitor.damage(at, damage);
         }
+        if self.visitor.strict() {
+            let first = bytes.get(ENTRY..).and_then(|rest| rest.first_chunk::<4>());
+            let first = first.map_or(0, |word| u32::from_le_bytes(*word));
+            if header.eh_entries.get() > 0 && u64::from(first) != range.start {
+                let damage = Damage::field("ei_block", range.start, "it is that of the node below");
+                self.visitor.damage(at, damage)?;
+            }
+        }
         self.node(at, &bytes, header, range)
     }
 
@@ -215,8 +230,20 @@ impl Walk<'_> {
     }
 }
 
+/// Returns the extents of a leaf.
+pub(crate) fn leaf_entries<'a>(
+    node: &'a [u8],
+    header: &RawHeader,
+) -> impl Iterator<Item = RawExtent> + use<'a> {
+    node.get(ENTRY..)
+        .unwrap_or_default()
+        .chunks_exact(ENTRY)
+        .take(header.eh_entries.get().into())
+        .map(|entry| RawExtent::read_from_bytes(entry).expect("the size is that of an entry"))
+}
+
 /// Reads and checks the head of a node.
-fn header(node: &[u8]) -> Result<RawHeader, Damage> {
+pub(crate) fn header(node: &[u8]) -> Result<RawHeader, Damage> {
     let (header, rest) = RawHeader::read_from_prefix(node)
         .map_err(|_| Damage::Structure("the extent node is cut off"))?;
     if header.eh_magic.get() != MAGIC {

@@ -67,7 +67,7 @@ pub struct Inode {
     extra: u16,
     file_type: FileType,
     /// What follows the fields, where it holds extended attributes.
-    pub(crate) tail: Box<[u8]>,
+    pub(super) tail: Box<[u8]>,
 }
 
 /// The bytes of an inode as they stand in the table.
@@ -315,6 +315,11 @@ impl Inode {
         self.has_flag(flag::ENCRYPT)
     }
 
+    /// Returns what follows the fields, where it holds extended attributes; else nothing.
+    pub(crate) fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
     /// Returns the fields as they stand on disk.
     pub(crate) fn raw(&self) -> &RawInode {
         &self.raw
@@ -382,6 +387,28 @@ pub(crate) fn read(
 }
 
 impl Image {
+    /// Reads the fields of an inode, whether or not it is in use.
+    pub(crate) fn raw_inode(&self, number: InodeNo) -> Result<RawInode, ReadError> {
+        let (place, offset) = self.inode_place(number)?;
+        let block = self.blocks.read(place)?;
+        let bytes = Bytes::new(block.get(offset..).unwrap_or_default());
+        let cut_off = || ReadError::inode(number, Damage::Structure("the inode is cut off"));
+        bytes.map(|bytes| bytes.raw).ok_or_else(cut_off)
+    }
+
+    /// Reads an inode whose fields can be made out, whatever its checksum.
+    pub(crate) fn inode_unverified(&self, number: InodeNo) -> Result<Option<Inode>, ReadError> {
+        let (place, offset) = self.inode_place(number)?;
+        let block = self.blocks.read(place)?;
+        let end = offset.saturating_add(self.superblock.inode_size().into());
+        let bytes = block.get(offset..end).and_then(Bytes::new);
+        Ok(bytes.and_then(|bytes| {
+            let file_type = FileType::of(bytes.raw.i_mode.get())?;
+            bytes.check_extra().ok()?;
+            Some(Inode::new(number, bytes, file_type, &self.superblock))
+        }))
+    }
+
     /// Reads an inode that is in use.
     ///
     /// # Errors

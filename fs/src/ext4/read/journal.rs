@@ -39,21 +39,20 @@ pub(crate) struct Journal<'a> {
 impl<'a> Journal<'a> {
     /// Finds the journal and validates its superblock.
     pub(crate) fn open(access: Access<'a>, number: InodeNo) -> Result<Self, ReadError> {
-        let inode = inode::read(access.superblock, access.blocks, number)?;
-        let runs = access.runs(&inode)?;
+        let (size, runs) = place_of(access, number)?;
         let damaged = |damage| ReadError::corrupt(Location::Journal { block: 0 }, damage);
         let block = read(access, &runs, 0)?;
         let (superblock, _) = RawJournalSuperblock::read_from_prefix(&block)
             .map_err(|_| damaged(Damage::Structure("the superblock is cut off")))?;
         let features = log::check_superblock(&superblock)?;
-        let size = superblock.s_blocksize.get();
-        if size != access.superblock.block_size() {
-            let damage = Damage::field("s_blocksize", size, "it is that of the filesystem");
+        let block_size = superblock.s_blocksize.get();
+        if block_size != access.superblock.block_size() {
+            let damage = Damage::field("s_blocksize", block_size, "it is that of the filesystem");
             return Err(damaged(damage));
         }
         let fast = features.fast_commit_blocks(&superblock);
         let (first, max) = (superblock.s_first.get(), superblock.s_maxlen.get());
-        let blocks = inode.size() >> access.superblock.block_bits();
+        let blocks = size >> access.superblock.block_bits();
         let end = max
             .checked_sub(fast)
             .filter(|end| *end > first && first > 0 && u64::from(max) <= blocks)
@@ -73,6 +72,16 @@ impl<'a> Journal<'a> {
             first,
             end,
         })
+    }
+
+    /// Returns the block where the log starts; 0 is a clean journal.
+    pub(crate) fn start(&self) -> u32 {
+        self.superblock.s_start.get()
+    }
+
+    /// Returns how many filesystems use it; 0 and 1 mean one.
+    pub(crate) fn users(&self) -> u32 {
+        self.superblock.s_nr_users.get()
     }
 
     /// Returns the blocks that the committed transactions change, with the copies that hold for them.
@@ -122,6 +131,22 @@ impl<'a> Journal<'a> {
 
     fn place(&self, block: u32) -> Result<BlockNo, ReadError> {
         place(&self.runs, block)
+    }
+}
+
+/// Returns the size of the journal in bytes and where its blocks stand: from its inode, or where that
+/// is damaged, from the copy in the superblock.
+fn place_of(access: Access<'_>, number: InodeNo) -> Result<(u64, Vec<Mapped>), ReadError> {
+    let from_inode = inode::read(access.superblock, access.blocks, number)
+        .and_then(|inode| Ok((inode.size(), access.runs(&inode)?)));
+    match from_inode {
+        Err(ReadError::Corrupt { location, damage }) => {
+            match access.superblock.journal_backup(number) {
+                Some(inode) => Ok((inode.size(), access.runs(&inode)?)),
+                None => Err(ReadError::Corrupt { location, damage }),
+            }
+        }
+        other => other,
     }
 }
 

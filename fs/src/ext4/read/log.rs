@@ -351,19 +351,22 @@ mod tests {
             compat: 0,
             incompat: INCOMPAT_64BIT,
         };
-        let mut block = vec![0; 64];
-        block[..12].copy_from_slice(b"\xc0\x3b\x39\x98\0\0\0\x01\0\0\0\x07");
-        block[12..24].copy_from_slice(b"\0\0\0\x05\0\0\0\x03\0\0\0\x01");
-        block[24..36].copy_from_slice(b"\0\0\0\x06\0\0\0\x0a\0\0\0\0");
-        assert_eq!(header(&block), Some((DESCRIPTOR, 7)));
+        let block = |last_flags| {
+            let mut block = b"\xc0\x3b\x39\x98\0\0\0\x01\0\0\0\x07".to_vec();
+            block.extend(b"\0\0\0\x05\0\0\0\x03\0\0\0\x01");
+            block.extend(b"\0\0\0\x06\0\0\0");
+            block.extend([last_flags, 0, 0, 0, 0]);
+            block.resize(64, 0);
+            block
+        };
+        assert_eq!(header(&block(10)), Some((DESCRIPTOR, 7)));
         let tag = |block, escaped| Tag {
             block,
             escaped,
             sum: 0,
         };
         let expected = [tag(0x1_0000_0005, true), tag(6, false)];
-        assert_eq!(tags(&block, features).unwrap(), expected);
-        block[31] = 2;
-        assert!(tags(&block, features).is_err());
+        assert_eq!(tags(&block(10), features).unwrap(), expected);
+        assert!(tags(&block(2), features).is_err());
     }
 }

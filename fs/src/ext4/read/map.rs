@@ -36,6 +36,16 @@ pub(crate) trait Visitor {
 
     /// Takes what is wrong; the walk goes on beside it when this returns `Ok`.
     fn damage(&mut self, location: Location, damage: Damage) -> Result<(), ReadError>;
+
+    /// Takes what Linux refuses, but `e2fsck` passes over.
+    fn oddity(&mut self, location: Location, damage: Damage) -> Result<(), ReadError> {
+        self.damage(location, damage)
+    }
+
+    /// Tells whether the visitor wants to know of what does no harm to reading as well.
+    fn strict(&self) -> bool {
+        false
+    }
 }
 
 /// The parts of an image that a walk needs.
@@ -57,20 +67,33 @@ impl Access<'_> {
 
     /// Returns the runs that hold the content up to the inode's size.
     pub(crate) fn runs(self, inode: &Inode) -> Result<Vec<Mapped>, ReadError> {
-        let blocks = inode.size().div_ceil(self.superblock.block_size().into());
         let mut runs = Runs {
-            blocks,
+            blocks: inode.size().div_ceil(self.superblock.block_size().into()),
             runs: Vec::new(),
+            lenient: false,
+        };
+        self.walk(inode, &mut runs)?;
+        Ok(runs.runs)
+    }
+
+    /// Returns all runs that can be made out, whatever the inode's size, in file order.
+    pub(crate) fn runs_leniently(self, inode: &Inode) -> Result<Vec<Mapped>, ReadError> {
+        let mut runs = Runs {
+            blocks: u64::MAX,
+            runs: Vec::new(),
+            lenient: true,
         };
         self.walk(inode, &mut runs)?;
         Ok(runs.runs)
     }
 }
 
-/// Collects runs up to a number of blocks; stops at the first damage.
+/// Collects runs up to a number of blocks.
 struct Runs {
     blocks: u64,
     runs: Vec<Mapped>,
+    /// Goes on beside damage.
+    lenient: bool,
 }
 
 impl Visitor for Runs {
@@ -97,6 +120,9 @@ impl Visitor for Runs {
     }
 
     fn damage(&mut self, location: Location, damage: Damage) -> Result<(), ReadError> {
+        if self.lenient {
+            return Ok(());
+        }
         Err(ReadError::corrupt(location, damage))
     }
 }

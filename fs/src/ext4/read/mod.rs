@@ -26,6 +26,7 @@ mod map;
 mod orphan;
 mod replayed;
 mod superblock;
+mod table;
 mod tree;
 mod xattr;
 
@@ -39,17 +40,24 @@ pub use inode::{FileType, Inode};
 pub use superblock::Superblock;
 
 pub(crate) use self::blocks::Blocks;
-pub(crate) use self::content::read_all;
-pub(crate) use self::directory::{BlockKind, Record, Records, count_limit, expect_directory};
+pub(crate) use self::content::{inline_parts, inline_size, read_all};
+pub(crate) use self::directory::{
+    BlockKind, Record, Records, check_name, check_sum as check_block_sum, count_limit,
+    expect_directory, is_dot, kind as block_kind,
+};
+pub(crate) use self::extents::{header as node_header, leaf_entries as node_entries};
+pub(crate) use self::group::{GroupDesc, parse as parse_descriptor};
 pub(crate) use self::inode::Bytes;
 pub(crate) use self::log::check_superblock as check_journal_superblock;
-pub(crate) use self::lookup::{index_entries, root_info};
+pub(crate) use self::lookup::{index_entries, max_levels as max_index_levels, root_info};
 pub(crate) use self::map::{Access, Mapped, Visitor};
 pub(crate) use self::superblock::DescriptorSum;
-pub(crate) use self::xattr::{in_block, in_inode};
+pub(crate) use self::table::for_each_inode;
+pub(crate) use self::xattr::{Entry as Attribute, in_block, in_inode};
 
 use self::journal::Journal;
 use self::replayed::Replayed;
+use super::InodeNo;
 use super::damage::{Damage, Location};
 use super::superblock as raw;
 
@@ -107,6 +115,16 @@ impl Image {
     #[must_use]
     pub fn replayed(&self) -> bool {
         self.replayed
+    }
+
+    /// Returns the block where the log of the journal starts; 0 is a clean journal.
+    pub(crate) fn journal_start(&self, number: InodeNo) -> Result<u32, ReadError> {
+        Ok(Journal::open(self.access(), number)?.start())
+    }
+
+    /// Returns how many filesystems use the journal, as it says.
+    pub(crate) fn journal_users(&self, number: InodeNo) -> Result<u32, ReadError> {
+        Ok(Journal::open(self.access(), number)?.users())
     }
 
     /// Returns the image's bytes as they are after the journal is replayed.

@@ -149,10 +149,9 @@ mod tests {
         };
         let patches = BTreeMap::from([(1, patch(6, false)), (2, patch(7, true))]);
         let replayed = Replayed::new(Arc::new(source.clone()), 16, patches);
-        let mut expected = source;
-        expected[16..32].fill(6);
-        expected[32..36].copy_from_slice(&ESCAPED);
-        expected[36..48].fill(7);
+        let (start, end) = source.split_at(16);
+        let mut expected = [start, &[6; 16], &ESCAPED, &[7; 12]].concat();
+        expected.extend(end.iter().skip(32));
         forger_block::conformance::reader(&replayed, &expected);
     }
 }

@@ -5,13 +5,14 @@
     clippy::as_conversions
 )]
 
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
-use super::ReadError;
+use super::{Bytes, FileType, Inode, ReadError, node_header};
 use crate::ext4::checksum::Seed;
 use crate::ext4::damage::{Damage, Location};
 use crate::ext4::features::{compat, incompat, ro_compat};
 use crate::ext4::halves::join_words;
+use crate::ext4::inode::{RawInode, flag};
 use crate::ext4::superblock::{self as raw, RawSuperblock};
 use crate::ext4::{BlockNo, GroupNo, InodeNo, features};
 use crate::tree::Time;
@@ -176,9 +177,9 @@ impl Superblock {
         self.raw.s_blocks_per_group.get()
     }
 
-    /// Returns the number of clusters in every group but the last.
+    /// Returns the number of clusters in every group but the last; blocks without `bigalloc`.
     pub(crate) fn clusters_per_group(&self) -> u32 {
-        self.raw.s_clusters_per_group.get()
+        self.blocks_per_group() >> self.cluster_bits.saturating_sub(self.block_bits)
     }
 
     /// Returns the first block of group 0.
@@ -202,6 +203,11 @@ impl Superblock {
         self.block_size()
             .checked_div(self.desc_size.into())
             .unwrap_or(1)
+    }
+
+    /// Returns how many blocks the descriptors take.
+    pub(crate) fn desc_blocks(&self) -> u32 {
+        self.groups.div_ceil(self.descs_per_block().max(1))
     }
 
     /// Returns how many blocks an inode table takes.
@@ -305,6 +311,23 @@ impl Superblock {
     pub fn journal(&self) -> Option<InodeNo> {
         let inode = self.raw.s_journal_inum.get();
         (self.has_compat(compat::HAS_JOURNAL) && inode != 0).then_some(InodeNo(inode))
+    }
+
+    /// Returns the copy of the journal's inode, where there is one.
+    pub(crate) fn journal_backup(&self, number: InodeNo) -> Option<Inode> {
+        if self.raw.s_jnl_backup_type != raw::JOURNAL_BACKUP_BLOCKS {
+            return None;
+        }
+        let mut inode = RawInode::new();
+        let (words, sizes) = self.raw.s_jnl_blocks.split_at_checked(15)?;
+        inode.i_block.copy_from_slice(words.as_bytes());
+        let [high, low] = *sizes else { return None };
+        inode.set_size(join_words(low.get(), high.get()));
+        if node_header(&inode.i_block).is_ok() {
+            inode.i_flags = flag::EXTENTS.into();
+        }
+        let bytes = Bytes::new(inode.as_bytes())?;
+        Some(Inode::new(number, bytes, FileType::File, self))
     }
 
     /// Returns the names of all features, in the order `dumpe2fs` lists them.
@@ -515,13 +538,13 @@ fn size_bits(raw: &RawSuperblock) -> Result<(u32, u32), Damage> {
     } else {
         cluster_log == log
     };
-    // A fragment size of another value is an oddity of old tools that the kernel passes over.
-    if !legal && bigalloc {
-        return Err(Damage::field(
-            "s_log_cluster_size",
-            cluster_log,
-            "clusters are at least a block and at most 1 GiB",
-        ));
+    if !legal {
+        let rule = if bigalloc {
+            "clusters are at least a block and at most 1 GiB"
+        } else {
+            "it is that of a block without bigalloc"
+        };
+        return Err(Damage::field("s_log_cluster_size", cluster_log, rule));
     }
     let bits = |log: u32| log.saturating_add(10);
     Ok((

@@ -7,6 +7,7 @@
 
 use super::directory::is_dot;
 use super::inode::Bytes;
+use super::table::for_each_inode;
 use super::{FileType, Image, Inode, ReadError};
 use crate::ext4::damage::{Damage, Location};
 use crate::ext4::extent;
@@ -16,8 +17,6 @@ use crate::tree::{Content, Device, Kind, Meta, NodeId, Policy, Tree, shown};
 
 /// How much memory a tree may take unless the caller says: 8 GiB.
 const MEMORY_LIMIT: u64 = 8 << 30;
-/// How many bytes of an inode table are read at a time.
-const PIECE: usize = 1 << 20;
 /// What an inode, a node or a name takes in memory at most, beside names, links and attributes.
 const COST: u64 = 512;
 
@@ -94,41 +93,11 @@ impl Nodes<'_> {
     /// Reads the inode tables of all groups.
     fn scan(&mut self) -> Result<(), ReadError> {
         for group in 0..self.image.superblock.groups() {
-            self.scan_group(GroupNo(group))?;
-        }
-        Ok(())
-    }
-
-    fn scan_group(&mut self, group: GroupNo) -> Result<(), ReadError> {
-        let image = self.image;
-        let superblock = &image.superblock;
-        let desc = image.group(group)?;
-        let size = usize::from(superblock.inode_size());
-        let mut left = desc.inodes_written(superblock);
-        let first = group.0.saturating_mul(superblock.inodes_per_group());
-        let mut number = InodeNo(first.saturating_add(1));
-        let mut block = desc.raw.inode_table();
-        let mut buf = Vec::new();
-        while left > 0 {
-            let bytes = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .saturating_mul(size);
-            let len = bytes.min(PIECE).next_multiple_of(superblock.block_len());
-            let blocks = u64::try_from(len).unwrap_or(u64::MAX) >> superblock.block_bits();
-            superblock
-                .check_blocks("bg_inode_table", block, blocks)
-                .map_err(|damage| ReadError::corrupt(Location::Group(group), damage))?;
-            buf.resize(len, 0);
-            image.blocks.read_run(block, &mut buf)?;
-            for bytes in buf.chunks_exact(size) {
-                let Some(rest) = left.checked_sub(1) else {
-                    break;
-                };
-                left = rest;
-                self.take(number, bytes)?;
-                number = InodeNo(number.0.saturating_add(1));
-            }
-            block = BlockNo(block.0.saturating_add(blocks));
+            let (image, group) = (self.image, GroupNo(group));
+            let desc = image.group(group)?;
+            for_each_inode(image, group, &desc, &mut |number, bytes| {
+                self.take(number, bytes)
+            })?;
         }
         Ok(())
     }

@@ -187,6 +187,26 @@ impl Access<'_> {
         Ok(xattrs)
     }
 
+    /// Tells whether an inode has the attribute that says how it is encrypted. What is damaged has not.
+    pub(crate) fn has_encryption_context(self, inode: &Inode) -> Result<bool, ReadError> {
+        let is_context = |entry: &Entry<'_>| entry.raw.e_name_index == index::ENCRYPTION;
+        if in_inode(&inode.tail).is_ok_and(|entries| entries.iter().any(is_context)) {
+            return Ok(true);
+        }
+        let Some(number) = inode.xattr_block(self.superblock) else {
+            return Ok(false);
+        };
+        if self
+            .superblock
+            .check_blocks("i_file_acl", number, 1)
+            .is_err()
+        {
+            return Ok(false);
+        }
+        let block = self.blocks.read(number)?;
+        Ok(in_block(self, number, &block).is_ok_and(|(_, entries)| entries.iter().any(is_context)))
+    }
+
     fn take(self, inode: &Inode, entry: &Entry<'_>, xattrs: &mut Xattrs) -> Result<(), ReadError> {
         let damaged = |damage| ReadError::inode(inode.number(), damage);
         let Some(name) = full_name(entry).map_err(damaged)? else {
