@@ -5,13 +5,13 @@
 //! docker export CONTAINER | cargo run -p forger --example make_bundle -- - OUT.tar.zst
 //! ```
 //!
-//! An example, so it writes straight to OUT and leaves a part there when it fails; the command
-//! `forger make-bundle` publishes the file only when it is whole.
+//! OUT appears when the bundle is whole and on the disk.
 use std::fs::File;
 use std::io::{self, Read};
 use std::{env, error, thread};
 
 use forger::bundle::{Options, make};
+use forger_block::{PendingFile, Publish};
 use forger_fs::ext4::{Layer, Size};
 use forger_fs::observe::{Note, Observer};
 use forger_fs::tar;
@@ -43,13 +43,9 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         source: &mut source,
         overlay: false,
     }];
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(out)?;
+    let file = PendingFile::for_target(out)?;
     let made = make(&mut layers, &options, &file, &mut Notes)?;
+    file.publish(Publish::default())?;
     println!("{} {} {}", made.file_name(), made.sha256_hex(), made.size);
     Ok(())
 }
