@@ -21,6 +21,12 @@ pub trait BundleFile: Send + Sync {
     /// # Errors
     /// [`Error::Io`].
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// Cuts the file to `len` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn set_len(&self, len: u64) -> Result<()>;
 }
 
 impl BundleFile for PendingFile {
@@ -30,6 +36,10 @@ impl BundleFile for PendingFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         Self::write_at(self, offset, data)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        Self::set_len(self, len)
     }
 }
 
@@ -42,5 +52,9 @@ impl BundleFile for File {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.write_all_at(data, offset)
             .map_err(|source| Error::io("write", "the bundle", source))
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        Self::set_len(self, len).map_err(|source| Error::io("cut", "the bundle", source))
     }
 }

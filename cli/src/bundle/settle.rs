@@ -118,10 +118,10 @@ impl FramedSink<'_> {
         for _ in 0..under_way {
             self.refill_next(&mut grown)?;
         }
-        match grown.is_empty() {
-            true => Ok(()),
-            false => self.relocate(&grown),
+        if !grown.is_empty() {
+            self.relocate(&grown)?;
         }
+        self.pipeline.slots.close_up()
     }
 
     fn is_changed(&self, slot: &Slot) -> bool {

@@ -7,7 +7,8 @@
 //!
 //! Slots stand in the order of the image, without gaps. A slot that is filled a second time keeps
 //! its place when the new frame fits: exactly, or with room for a filler. Otherwise all that follows
-//! is moved up, from the last slot to the first, within the same file.
+//! is moved up, from the last slot to the first, within the same file. When much was punched, and
+//! fillers would be a good part of the bundle, all slots move down, from the first to the last.
 
 use std::ops::Range;
 
@@ -39,6 +40,8 @@ pub(super) struct Slot {
     pub(super) at: u64,
     /// Its length in the bundle in bytes.
     pub(super) size: u64,
+    /// How much of that is not filler, in bytes.
+    used: u64,
     /// What it was made for.
     pub(super) kind: Kind,
     /// Whether it holds nothing but zeros.
@@ -108,6 +111,7 @@ impl<'f> Slots<'f> {
             image,
             at: self.end,
             size,
+            used: size,
             kind,
             zero,
         });
@@ -154,6 +158,7 @@ impl<'f> Slots<'f> {
         if rest > 0 && rest < hole::MIN_FILLER {
             return Ok(Some(size + hole::MIN_FILLER));
         }
+        slot.used = size;
         let at = slot.at;
         hole::push_filler(frames, rest);
         self.file.write_at(at, frames)?;
@@ -196,11 +201,46 @@ impl<'f> Slots<'f> {
         size: u64,
         frames: &mut Vec<u8>,
     ) -> Result<()> {
-        let rest = size - frames.len() as u64;
-        hole::push_filler(frames, rest);
+        let used = frames.len() as u64;
+        hole::push_filler(frames, size - used);
         self.file.write_at(at, frames)?;
         let slot = &mut self.list[index];
-        (slot.at, slot.size) = (at, size);
+        (slot.at, slot.size, slot.used) = (at, size, used);
+        Ok(())
+    }
+
+    /// Closes up the slots if the fillers left by what was punched are more than a hundredth of the
+    /// bundle.
+    pub(super) fn close_up(&mut self) -> Result<()> {
+        let punched = self.list.iter().filter(|slot| slot.kind == Kind::Frame);
+        let waste: u64 = punched.map(|slot| slot.size - slot.used).sum();
+        if waste <= self.end / 100 {
+            return Ok(());
+        }
+        let mut at = self.list.first().map_or(self.end, |first| first.at);
+        for index in 0..self.list.len() {
+            self.move_down(index, at)?;
+            at += self.list[index].size;
+        }
+        self.end = at;
+        self.file.set_len(at)
+    }
+
+    /// Moves a slot down to `at`, before which nothing may change, and gives its filler up.
+    fn move_down(&mut self, index: usize, at: u64) -> Result<()> {
+        let slot = &mut self.list[index];
+        let from = std::mem::replace(&mut slot.at, at);
+        slot.size = slot.used;
+        let len = if from == at { 0 } else { slot.used };
+        let mut buffer = vec![0; super::cuts::index(len.min(MOVE))];
+        let mut done = 0;
+        while done < len {
+            let now = (len - done).min(MOVE);
+            let piece = &mut buffer[..super::cuts::index(now)];
+            self.file.read_at(from + done, piece)?;
+            self.file.write_at(at + done, piece)?;
+            done += now;
+        }
         Ok(())
     }
 

@@ -278,8 +278,13 @@ fn noise_plan(late_room: u64) -> Plan {
 
 #[test]
 fn late_frames_larger_than_their_room_move_what_follows() {
-    let ample = noise_plan(32 << 10).bundle(2, 4096);
-    let exact = noise_plan(0).bundle(2, 4096);
+    let unpunched = |late_room| {
+        let mut plan = noise_plan(late_room);
+        plan.calls.retain(|call| matches!(call, Call::Write(_)));
+        plan
+    };
+    let ample = unpunched(32 << 10).bundle(2, 4096);
+    let exact = unpunched(0).bundle(2, 4096);
     assert_eq!(ample.0.manifest, exact.0.manifest);
     assert!(exact.1.len() < ample.1.len());
     let stream = zstd::decode_all(&ample.1[..]).expect("zstd");
@@ -287,12 +292,26 @@ fn late_frames_larger_than_their_room_move_what_follows() {
     // What a room of any size leads to is a legal bundle, the awkward rests below a filler included.
     let late_frame = 5 * UNIT + 13;
     for room in late_frame - 10..late_frame + 12 {
-        let (_, bundle) = noise_plan(room).bundle(1, 4096);
+        let (_, bundle) = unpunched(room).bundle(1, 4096);
         assert!(
             stream == zstd::decode_all(&bundle[..]).expect("zstd"),
             "room of {room}"
         );
     }
+}
+
+#[test]
+fn what_was_punched_takes_no_room_in_the_bundle() {
+    let mut plan = noise_plan(32 << 10);
+    let before = plan.bundle(1, 4096).1.len() as u64;
+    plan.calls.push(Call::Punch(24 * UNIT..46 * UNIT));
+    let (_, bundle) = plan.bundle(1, 4096);
+    assert!(
+        bundle.len() as u64 + 21 * UNIT < before,
+        "{} {before}",
+        bundle.len()
+    );
+    assert!(extracted(&bundle) == plan.expected());
 }
 
 #[test]

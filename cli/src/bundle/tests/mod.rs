@@ -42,6 +42,12 @@ impl BundleFile for Memory {
         bytes[start..start + data.len()].copy_from_slice(data);
         Ok(())
     }
+
+    fn set_len(&self, len: u64) -> forger_block::Result<()> {
+        let len = usize::try_from(len).expect("small");
+        self.0.lock().expect("not poisoned").resize(len, 0);
+        Ok(())
+    }
 }
 
 /// An image in memory, and where its holes are.
