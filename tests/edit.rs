@@ -21,7 +21,7 @@ fn a_script_is_done_whole_and_clean() {
     need!("mke2fs", "e2fsck", "debugfs");
     let scratch = Scratch::new();
     let image = image(&scratch);
-    let source = scratch.file("a file", b"hello\n".to_vec());
+    let source = scratch.file("a file", b"hello\n");
     let script = format!(
         "# comment\nmkdir -p /etc/deep/er --mode 750\nput '{}' /etc/motd --mode 640 --owner 5:6\n\
          ln -s motd /etc/link   # more\nln /etc/motd /etc/hard\nchmod 600 /etc/hard\nmknod /tty c 4 64\n\
@@ -56,7 +56,7 @@ fn one_bad_line_leaves_the_image_as_it_was() {
     let scratch = Scratch::new();
     let image = image(&scratch);
     let before = std::fs::read(&image).unwrap();
-    let script = scratch.file("script", b"mkdir /a\nrm /none\n".to_vec());
+    let script = scratch.file("script", b"mkdir /a\nrm /none\n");
     let out = forger()
         .args(["edit", "--script"])
         .args([&script, &image])

@@ -38,10 +38,8 @@ impl Report {
             let name = result.name.replace('|', "\\|");
             let title = if i == 0 { race.title } else { "" };
             if let Some(failure) = &result.failure {
-                self.lines.push(format!(
-                    "| {title} | {} | failed: {failure} | | | | |",
-                    name
-                ));
+                self.lines
+                    .push(format!("| {title} | {name} | failed: {failure} | | | | |"));
                 continue;
             }
             let seconds = |time: Option<&std::time::Duration>| {

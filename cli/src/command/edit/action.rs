@@ -9,12 +9,14 @@ use forger_fs::ext4::{EditError, Editor, Special};
 use forger_fs::tree::{Device, Meta, Time, shown};
 
 use super::host::HostFile;
-use crate::args::time::{self, When};
+use super::words::Words;
+use crate::args::time::When;
 use crate::args::{owner, uuid};
 use crate::config::Environment;
 use crate::exit::Failure;
 
-type Bytes = Vec<u8>;
+/// Raw bytes, as names and values come.
+pub(super) type Bytes = Vec<u8>;
 
 /// What shall be done.
 #[derive(Debug, PartialEq)]
@@ -81,9 +83,9 @@ pub(super) enum Action {
 /// What new files are like.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Facts {
-    mode: Option<u16>,
-    owner: Option<(u32, u32)>,
-    time: Option<When>,
+    pub(super) mode: Option<u16>,
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) time: Option<When>,
 }
 
 impl Facts {
@@ -103,77 +105,6 @@ fn at(when: When, environment: &Environment) -> Time {
     match when {
         When::At(time) => time,
         When::Now => (environment.clock)(),
-    }
-}
-
-/// The words of an action behind its name, sorted into options and the rest.
-struct Words {
-    flags: Vec<Bytes>,
-    facts: Facts,
-    rest: Vec<Bytes>,
-}
-
-impl Words {
-    /// Reads options; `flags` are those without a value, `values` those with one.
-    fn read(words: Vec<Bytes>, flags: &[&str], values: &[&str]) -> Result<Self, String> {
-        let mut read = Self {
-            flags: Vec::new(),
-            facts: Facts::default(),
-            rest: Vec::new(),
-        };
-        let mut words = words.into_iter();
-        while let Some(word) = words.next() {
-            if word == b"--" {
-                read.rest.extend(words);
-                break;
-            }
-            if flags.iter().any(|flag| flag.as_bytes() == word) {
-                read.flags.push(word);
-                continue;
-            }
-            let (name, inline) = match word.iter().position(|byte| *byte == b'=') {
-                Some(at) if word.starts_with(b"--") => (&word[..at], Some(word[at + 1..].to_vec())),
-                _ => (&word[..], None),
-            };
-            if values.iter().any(|value| value.as_bytes() == name) {
-                let value = inline.or_else(|| words.next());
-                let value = value.ok_or_else(|| format!("{} needs a value", shown(name)))?;
-                read.take(name, &text(value)?)?;
-            } else if word.len() > 1 && word.starts_with(b"-") {
-                return Err(format!("{} is no option of this action", shown(&word)));
-            } else {
-                read.rest.push(word);
-            }
-        }
-        Ok(read)
-    }
-
-    fn take(&mut self, name: &[u8], value: &str) -> Result<(), String> {
-        match name {
-            b"--mode" => self.facts.mode = Some(mode(value)?),
-            b"--owner" => self.facts.owner = Some(owner::ids(value)?),
-            _ => self.facts.time = Some(time::parse(value)?),
-        }
-        Ok(())
-    }
-
-    fn has(&self, flag: &str) -> bool {
-        self.flags.iter().any(|word| word == flag.as_bytes())
-    }
-
-    /// Takes exactly so many words.
-    fn exactly<const N: usize>(self, usage: &str) -> Result<[Bytes; N], String> {
-        self.rest
-            .try_into()
-            .map_err(|_| format!("expected {usage}"))
-    }
-
-    /// Takes one word or more.
-    fn some(self, usage: &str) -> Result<Vec<Bytes>, String> {
-        if self.rest.is_empty() {
-            return Err(format!("expected {usage}"));
-        }
-        Ok(self.rest)
     }
 }
 
@@ -321,11 +252,11 @@ fn mknod(words: Words) -> Result<Action, String> {
     })
 }
 
-fn text(word: Bytes) -> Result<String, String> {
+pub(super) fn text(word: Bytes) -> Result<String, String> {
     String::from_utf8(word).map_err(|error| format!("{} is no text", shown(error.as_bytes())))
 }
 
-fn mode(text: &str) -> Result<u16, String> {
+pub(super) fn mode(text: &str) -> Result<u16, String> {
     u16::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o7777 && text.bytes().all(|byte| byte.is_ascii_digit()))

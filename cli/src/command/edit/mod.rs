@@ -3,6 +3,7 @@
 mod action;
 mod host;
 mod script;
+mod words;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -139,7 +139,7 @@ impl Volume {
         } else {
             let seed = self.superblock.seed();
             self.overlay.edit(number, |block| {
-                seal_block_of(block, number, users - 1, seed)
+                seal_block_of(block, number, users - 1, seed);
             })?;
         }
         self.count_blocks(node, -1)?;

@@ -25,11 +25,11 @@ pub(super) fn clear(bits: &mut [u8], bit: u32) {
 /// Sets all bits from `from` on.
 pub(super) fn set_from(bits: &mut [u8], from: u32) {
     let (byte, _) = place(from);
-    if let Some(rest) = bits.get_mut(byte..) {
-        if let Some((first, rest)) = rest.split_first_mut() {
-            *first |= 0xff << (from % 8);
-            rest.fill(0xff);
-        }
+    if let Some(rest) = bits.get_mut(byte..)
+        && let Some((first, rest)) = rest.split_first_mut()
+    {
+        *first |= 0xff << (from % 8);
+        rest.fill(0xff);
     }
 }
 

@@ -175,9 +175,9 @@ impl Log {
     fn descriptor(&self, part: &[(BlockNo, Box<[u8]>)], copies: &[(Vec<u8>, bool)]) -> Vec<u8> {
         let mut block = self.header(DESCRIPTOR);
         for (i, ((number, _), (copy, escaped))) in part.iter().zip(copies).enumerate() {
-            let flags = u32::from(*escaped) * ESCAPE
-                | u32::from(i > 0) * SAME_UUID
-                | u32::from(i + 1 == part.len()) * LAST;
+            let flags = (u32::from(*escaped) * ESCAPE)
+                | (u32::from(i > 0) * SAME_UUID)
+                | (u32::from(i + 1 == part.len()) * LAST);
             let sum = self
                 .seed
                 .update(&self.superblock.s_sequence.get().to_be_bytes())
