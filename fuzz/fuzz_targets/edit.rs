@@ -114,7 +114,11 @@ fuzz_target!(|script: &[u8]| {
     for step in script.chunks_exact(3) {
         let (one, two) = (path(step[1]), path(step[2]));
         let _ = match step[0] % 10 {
-            0 | 1 => editor.put(&one, &meta, Arc::new(vec![step[2]; usize::from(step[2]) * 50])),
+            0 | 1 => editor.put(
+                &one,
+                &meta,
+                Arc::new(vec![step[2]; usize::from(step[2]) * 50]),
+            ),
             2 | 3 => editor.mkdir(&one, &meta, step[2] & 1 == 0),
             4 => editor.remove(&one, step[2] & 1 == 0),
             5 => editor.link(&one, &two),

@@ -37,6 +37,7 @@ impl Check<'_> {
         };
         self.note(at, apart(&entries));
         let mut clusters = 0_u64;
+        self.presentable(at, &entries);
         for entry in &entries {
             // The kernel writes no hash here; older tools did.
             if entry.value_inode().is_none() && entry.raw.e_hash.get() != 0 {
@@ -98,6 +99,7 @@ impl Check<'_> {
             Ok((header, entries)) => {
                 shared.references = header.h_refcount.get();
                 self.note(at, apart(&entries));
+                self.presentable(at, &entries);
                 for entry in &entries {
                     if entry.raw.e_name_index == 0 {
                         let damage = Damage::field("e_name_index", 0_u8, "it is not 0");
@@ -113,6 +115,22 @@ impl Check<'_> {
             Err(damage) => self.error(at, damage),
         }
         Ok(shared)
+    }
+
+    /// Says which attributes cannot be shown; `e2fsck` does not look at names and ACLs.
+    fn presentable(&mut self, at: Location, entries: &[Attribute<'_>]) {
+        for (i, entry) in entries.iter().enumerate() {
+            let same = |other: &Attribute<'_>| {
+                other.raw.e_name_index == entry.raw.e_name_index && other.name == entry.name
+            };
+            if entries.iter().take(i).any(same) {
+                let damage = Damage::Structure("an extended attribute is there twice");
+                self.advise(at, damage);
+            }
+            if let Err(damage) = entry.check_shown() {
+                self.advise(at, damage);
+            }
+        }
     }
 
     /// Checks the inode that holds an attribute's value; returns the clusters that count for the

@@ -5,9 +5,8 @@
     clippy::as_conversions
 )]
 
-use std::ops::Range;
-
 use super::Check;
+use super::bits::Bits;
 use super::groups::{descriptor_ranges, table_ranges};
 use super::ranges::Ranges;
 use crate::ext4::damage::{Damage, Location};
@@ -268,83 +267,4 @@ impl Check<'_> {
 fn is_uninit(check: &Check<'_>, desc: &GroupDesc, flag: u16) -> bool {
     check.superblock_of().descriptor_sum() != DescriptorSum::None
         && desc.raw.bg_flags.get() & flag != 0
-}
-
-/// The bits of a block.
-struct Bits {
-    bytes: Vec<u8>,
-}
-
-impl Bits {
-    fn new(len: usize) -> Self {
-        Self {
-            bytes: vec![0; len],
-        }
-    }
-
-    fn get(&self, bit: u64) -> bool {
-        let byte = usize::try_from(bit / 8).unwrap_or(usize::MAX);
-        let byte = self.bytes.get(byte).copied().unwrap_or(0);
-        byte >> (bit & 7) & 1 == 1
-    }
-
-    fn set(&mut self, bit: u64) {
-        let byte = usize::try_from(bit / 8).unwrap_or(usize::MAX);
-        if let Some(byte) = self.bytes.get_mut(byte) {
-            *byte |= 1 << (bit & 7);
-        }
-    }
-
-    /// Sets the bits of what a set has of a range, whose start is bit 0.
-    fn set_all(&mut self, set: &Ranges, range: &Range<u64>) {
-        for part in set.within(range.clone()) {
-            let mut bit = part.start.saturating_sub(range.start);
-            let end = part.end.saturating_sub(range.start);
-            while bit < end {
-                let byte = usize::try_from(bit / 8).unwrap_or(usize::MAX);
-                let whole = bit & 7 == 0 && end.saturating_sub(bit) >= 8;
-                if whole && let Some(byte) = self.bytes.get_mut(byte) {
-                    *byte = 0xff;
-                    bit = bit.saturating_add(8);
-                } else {
-                    self.set(bit);
-                    bit = bit.saturating_add(1);
-                }
-            }
-        }
-    }
-
-    /// Returns how many of the first bits are set.
-    fn count(&self, len: u64) -> u64 {
-        let whole = usize::try_from(len / 8).unwrap_or(usize::MAX);
-        let bytes = self.bytes.get(..whole).unwrap_or(&self.bytes);
-        let inner: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
-        let rest = (len & !7..len).filter(|bit| self.get(*bit)).count();
-        inner.saturating_add(u64::try_from(rest).unwrap_or(u64::MAX))
-    }
-
-    /// Returns the first of the first `len` bits that differs, and what it is in `other`.
-    fn first_difference(&self, other: &Self, len: u64) -> Option<(u64, bool)> {
-        let byte = self
-            .bytes
-            .iter()
-            .zip(&other.bytes)
-            .position(|(own, other)| own != other);
-        let from = u64::try_from(byte?).unwrap_or(u64::MAX).saturating_mul(8);
-        (from..len)
-            .find(|bit| self.get(*bit) != other.get(*bit))
-            .map(|bit| (bit, other.get(bit)))
-    }
-
-    fn all_set_from(&self, from: u64) -> bool {
-        let end = from.next_multiple_of(8);
-        let byte = usize::try_from(end / 8).unwrap_or(usize::MAX);
-        (from..end).all(|bit| self.get(bit))
-            && self
-                .bytes
-                .get(byte..)
-                .unwrap_or_default()
-                .iter()
-                .all(|byte| *byte == 0xff)
-    }
 }

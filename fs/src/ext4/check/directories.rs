@@ -33,7 +33,8 @@ impl Check<'_> {
                 return Ok(());
             }
             // An inode whose checksum is wrong was told of already; its blocks were claimed.
-            if let Some(inode) = self.image.inode_unverified(number)? {
+            let inode = self.found(self.image.inode_unverified(number))?.flatten();
+            if let Some(inode) = inode {
                 self.directory(&inode)?;
             }
         }

@@ -100,7 +100,7 @@ impl Check<'_> {
         let mut names = known.names;
         if let Some(references) = self.value_references.get(&number).copied() {
             names = 1;
-            if let Some(inode) = self.image.inode_unverified(number)?
+            if let Some(inode) = self.found(self.image.inode_unverified(number))?.flatten()
                 && inode.has_flag(flag::EA_INODE)
                 && let Some(found) = value_references(&inode)
                 && found != references

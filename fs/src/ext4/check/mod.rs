@@ -17,6 +17,7 @@
 mod attributes;
 mod backups;
 mod bitmaps;
+mod bits;
 mod directories;
 mod finding;
 mod groups;

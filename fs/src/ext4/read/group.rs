@@ -148,6 +148,16 @@ impl Image {
     pub(crate) fn inode_place(&self, inode: InodeNo) -> Result<(BlockNo, usize), ReadError> {
         inode_place(&self.superblock, &self.blocks, inode)
     }
+
+    /// Returns where an inode stands, whatever the checksum of its group's descriptor.
+    pub(crate) fn inode_place_unverified(
+        &self,
+        inode: InodeNo,
+    ) -> Result<(BlockNo, usize), ReadError> {
+        place_within(&self.superblock, inode, &|group| {
+            self.group_unverified(group)
+        })
+    }
 }
 
 /// Returns where an inode stands: its block, and its offset there in bytes.
@@ -155,6 +165,14 @@ pub(crate) fn inode_place(
     superblock: &Superblock,
     blocks: &Blocks,
     inode: InodeNo,
+) -> Result<(BlockNo, usize), ReadError> {
+    place_within(superblock, inode, &|group| read(superblock, blocks, group))
+}
+
+fn place_within(
+    superblock: &Superblock,
+    inode: InodeNo,
+    desc: &dyn Fn(GroupNo) -> Result<GroupDesc, ReadError>,
 ) -> Result<(BlockNo, usize), ReadError> {
     let nowhere = |damage| ReadError::inode(inode, damage);
     superblock
@@ -166,7 +184,7 @@ pub(crate) fn inode_place(
         GroupNo(index.checked_div(per_group).unwrap_or(0)),
         index.checked_rem(per_group).unwrap_or(0),
     );
-    let desc = read(superblock, blocks, group)?;
+    let desc = desc(group)?;
     let byte = u64::from(index).saturating_mul(superblock.inode_size().into());
     let len = u64::from(superblock.block_size());
     let block = BlockNo(

@@ -8,7 +8,8 @@
 use zerocopy::FromBytes;
 
 use super::content::inline_parts;
-use super::directory::{BlockKind, count_limit, expect_directory};
+use super::directory::expect_directory;
+use super::directory_block::{BlockKind, count_limit};
 use super::map::{Access, Mapped};
 use super::{FileType, Image, Inode, ReadError};
 use crate::ext4::damage::{Damage, Location};

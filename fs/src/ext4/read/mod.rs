@@ -14,16 +14,19 @@
 mod blocks;
 mod content;
 mod directory;
+mod directory_block;
 mod error;
 mod extents;
 pub(crate) mod group;
 mod indirect;
 mod inode;
+mod inode_bytes;
 mod journal;
 mod log;
 mod lookup;
 mod map;
 mod orphan;
+mod records;
 mod replayed;
 mod superblock;
 mod table;
@@ -41,16 +44,17 @@ pub use superblock::Superblock;
 
 pub(crate) use self::blocks::Blocks;
 pub(crate) use self::content::{inline_parts, inline_size, read_all};
-pub(crate) use self::directory::{
-    BlockKind, Record, Records, check_name, check_sum as check_block_sum, count_limit,
-    expect_directory, is_dot, kind as block_kind,
+pub(crate) use self::directory::{check_name, expect_directory, is_dot};
+pub(crate) use self::directory_block::{
+    BlockKind, check_sum as check_block_sum, count_limit, kind as block_kind,
 };
 pub(crate) use self::extents::{header as node_header, leaf_entries as node_entries};
 pub(crate) use self::group::{GroupDesc, parse as parse_descriptor};
-pub(crate) use self::inode::Bytes;
+pub(crate) use self::inode_bytes::Bytes;
 pub(crate) use self::log::check_superblock as check_journal_superblock;
 pub(crate) use self::lookup::{index_entries, max_levels as max_index_levels, root_info};
 pub(crate) use self::map::{Access, Mapped, Visitor};
+pub(crate) use self::records::{Record, Records};
 pub(crate) use self::superblock::DescriptorSum;
 pub(crate) use self::table::for_each_inode;
 pub(crate) use self::xattr::{Entry as Attribute, in_block, in_inode};

@@ -6,7 +6,7 @@
 )]
 
 use super::directory::is_dot;
-use super::inode::Bytes;
+use super::inode_bytes::Bytes;
 use super::table::for_each_inode;
 use super::{FileType, Image, Inode, ReadError};
 use crate::ext4::damage::{Damage, Location};
@@ -109,8 +109,7 @@ impl Nodes<'_> {
         let Some(raw) = Bytes::new(bytes).map(|bytes| bytes.raw) else {
             return Ok(());
         };
-        let unused = raw.i_links_count.get() == 0 || raw.i_flags.get() & flag::EA_INODE != 0;
-        if reserved || unused {
+        if reserved || raw.i_links_count.get() == 0 {
             return Ok(());
         }
         let found = match Inode::parse(number, bytes, superblock) {

@@ -38,6 +38,18 @@ impl Entry<'_> {
         (inode != 0).then_some(InodeNo(inode))
     }
 
+    /// Checks that it has a name to be shown by and, where it is an ACL, that it is one.
+    pub(crate) fn check_shown(&self) -> Result<(), Damage> {
+        let acl = matches!(
+            self.raw.e_name_index,
+            index::ACL_ACCESS | index::ACL_DEFAULT
+        );
+        if full_name(self)?.is_some() && acl && self.value_inode().is_none() {
+            acl::from_disk(self.value).map_err(|error| Damage::Acl(error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Tells whether it is the rest of an inline content.
     pub(crate) fn is_inline_data(&self) -> bool {
         self.raw.e_name_index == index::SYSTEM && self.name == b"data"
