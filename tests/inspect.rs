@@ -5,6 +5,7 @@ use std::path::Path;
 
 use forger_tests::forger::forger;
 use forger_tests::judge::{assert_clean, debugfs, superblock};
+use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
 use forger_tests::{need, workspace};
 
@@ -94,6 +95,29 @@ fn an_image_of_an_image_holds_the_same() {
     assert_clean(&copy);
     let first = extracted(&scratch, &image, "first.tar");
     assert!(extracted(&scratch, &copy, "second.tar") == first);
+}
+
+#[test]
+fn check_passes_what_e2fsck_passes_and_flags_what_it_flags() {
+    need!("e2fsck", "debugfs");
+    let scratch = Scratch::new();
+    let image = sample(&scratch);
+    assert_clean(&image);
+    assert_eq!(forger().arg("check").arg(&image).ok().text(), "clean\n");
+    // A link count that is wrong, with checksums that are right.
+    debugfs_write(&image, "sif /etc/os-release links_count 7");
+    let output = forger().arg("check").arg(&image).output();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.text().contains("inode"), "{}", output.text());
+    let judged = Run::new("e2fsck").args(["-fn"]).arg(&image).output();
+    assert_eq!(judged.status.code(), Some(4));
+}
+
+fn debugfs_write(image: &Path, request: &str) {
+    Run::new("debugfs")
+        .args(["-w", "-R", request])
+        .arg(image)
+        .ok();
 }
 
 #[test]

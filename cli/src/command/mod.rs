@@ -2,6 +2,7 @@
 
 mod bundle;
 mod cat;
+mod check;
 mod completions;
 mod edit;
 mod extract;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Cat(cat::Args),
     Info(info::Args),
     Extract(extract::Args),
+    Check(check::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -47,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Cat(args) => cat::run(&args, cli.global),
         Command::Info(args) => info::run(&args, cli.global),
         Command::Extract(args) => extract::run(&args, cli.global),
+        Command::Check(args) => check::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),
