@@ -48,25 +48,23 @@ enum Verdict {
     Beyond,
 }
 
-fn verdict_of_e2fsck(image: &Path) -> Verdict {
-    let Ok(output) = Run::new("e2fsck")
-        .arg("-fn")
-        .arg(image)
-        .limit(30)
-        .try_output()
-    else {
-        return Verdict::Beyond;
+fn verdict_of_e2fsck(image: &Path) -> (Verdict, String) {
+    let run = Run::new("e2fsck").arg("-fn").arg(image).limit(30);
+    let output = match run.try_output() {
+        Ok(output) => output,
+        Err(error) => return (Verdict::Beyond, error),
     };
     let complains = output
         .text()
         .lines()
         .any(|line| !(line.is_empty() || line.starts_with("Pass ") || line.contains(" files (")));
-    match output.status.code() {
+    let verdict = match output.status.code() {
         Some(0) if complains => Verdict::Complaint,
         Some(0) => Verdict::Clean,
         Some(4) => Verdict::Damaged,
         _ => Verdict::Beyond,
-    }
+    };
+    (verdict, output.to_string())
 }
 
 /// Checks an image, and reads all of it where the check finds nothing at all.
@@ -146,7 +144,8 @@ fn assert_judged_alike(base: &Path, seed: u64) {
         damage(&mut image, &mut Numbers(seed << 32 | round));
         fs::write(base, &image).unwrap();
         let (ours, why) = our_verdict(&Bytes::from(image));
-        match verdict_of_e2fsck(base) {
+        let (theirs, text) = verdict_of_e2fsck(base);
+        match theirs {
             Verdict::Clean => assert_eq!(ours, Verdict::Clean, "round {round}: {why}"),
             Verdict::Complaint => {}
             Verdict::Damaged => {
@@ -155,7 +154,7 @@ fn assert_judged_alike(base: &Path, seed: u64) {
                     missed.push(round);
                 }
             }
-            Verdict::Beyond => assert_ne!(ours, Verdict::Clean, "round {round}"),
+            Verdict::Beyond => assert_ne!(ours, Verdict::Clean, "round {round}: {text}"),
         }
     }
     fs::write(base, &original).unwrap();

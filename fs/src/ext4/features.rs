@@ -165,6 +165,15 @@ pub(crate) fn names(compat: u32, incompat: u32, ro_compat: u32) -> Vec<&'static 
     .collect()
 }
 
+/// Returns the bits that have no name: of the compatible features, and of those that forbid writing.
+pub(crate) fn unknown(compat: u32, ro_compat: u32) -> (u32, u32) {
+    let known = |table: &[(u32, &str)]| table.iter().fold(0, |all, (bit, _)| all | bit);
+    (
+        compat & !known(COMPAT_NAMES),
+        ro_compat & !known(RO_COMPAT_NAMES),
+    )
+}
+
 /// Returns the names of incompatible features; unknown bits as numbers.
 pub(crate) fn incompat_names(word: u32) -> Vec<String> {
     (0..u32::BITS)

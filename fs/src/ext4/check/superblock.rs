@@ -7,7 +7,7 @@
 
 use super::Check;
 use crate::ext4::damage::{Damage, Location};
-use crate::ext4::features::{compat, incompat, ro_compat};
+use crate::ext4::features::{self, compat, incompat, ro_compat};
 use crate::ext4::read::{ReadError, Superblock};
 
 impl Check<'_> {
@@ -125,6 +125,16 @@ fn needless_features(superblock: &Superblock) -> Result<(), Damage> {
 }
 
 fn features(superblock: &Superblock) -> Result<(), Damage> {
+    let raw = superblock.raw();
+    let compat = raw.s_feature_compat.get();
+    let (compat, ro_compat) = features::unknown(compat, raw.s_feature_ro_compat.get());
+    let rule = "nobody knows what such features demand";
+    if compat != 0 {
+        return Err(Damage::field("s_feature_compat", compat, rule));
+    }
+    if ro_compat != 0 {
+        return Err(Damage::field("s_feature_ro_compat", ro_compat, rule));
+    }
     let resize = superblock.has_compat(compat::RESIZE_INODE);
     if resize && superblock.has_incompat(incompat::META_BG) {
         return Err(Damage::Structure(
@@ -136,7 +146,6 @@ fn features(superblock: &Superblock) -> Result<(), Damage> {
         let rule = "the feature resize_inode is not there";
         return Err(Damage::field("s_reserved_gdt_blocks", reserve, rule));
     }
-    let raw = superblock.raw();
     let quotas = [
         ("s_usr_quota_inum", raw.s_usr_quota_inum.get(), Some(3)),
         ("s_grp_quota_inum", raw.s_grp_quota_inum.get(), Some(4)),
