@@ -10,7 +10,7 @@ use forger_tests::forger::forger;
 use forger_tests::judge::{self, assert_clean};
 use forger_tests::process::{Output, Run};
 use forger_tests::scratch::Scratch;
-use forger_tests::{need, rootfs, sample};
+use forger_tests::{need, rootfs, sample, workspace};
 
 /// Makes a bundle of the sample that comes through a pipe; returns its path and what was printed.
 fn make(scratch: &Scratch, args: &[&str]) -> (PathBuf, Output) {
@@ -141,6 +141,25 @@ fn what_make_bundle_prints_is_true() {
     assert!(
         json.to_string().contains(bundle.to_str().unwrap()),
         "{json}"
+    );
+}
+
+#[test]
+fn readme_shows_what_is_printed_for_the_sample() {
+    let scratch = Scratch::new();
+    let sample = workspace().join("testdata/sample-rootfs.tar.zst");
+    let run = forger()
+        .arg("make-bundle")
+        .arg(sample)
+        .args(["--name", "sample"]);
+    let run = run
+        .args(["--arch", "x86_64", "--out", "."])
+        .dir(scratch.root());
+    let printed = run.ok().text();
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    assert!(
+        readme.contains(&printed),
+        "README.md does not show this:\n{printed}"
     );
 }
 
