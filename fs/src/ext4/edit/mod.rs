@@ -24,6 +24,7 @@ mod copy;
 mod error;
 mod folder;
 mod groups;
+mod grow;
 mod identity;
 mod index;
 mod leaf;
