@@ -226,3 +226,56 @@ fn folder_overlay_keeps_symlinks_to_folders_and_later_files_win() {
             .starts_with("file 4711 5:6")
     );
 }
+
+#[test]
+fn an_injected_file_does_not_replace_a_folder_and_goes_into_it_when_told() {
+    need!("debugfs");
+    let scratch = Scratch::new();
+    let tar = scratch.file("sample.tar", sample::rootfs());
+    let agent = scratch.file("agent", "#!/bin/sh\n");
+    let out = scratch.path("out.ext4");
+    // The second is a symlink to a folder.
+    for (to, remedy) in [("/usr/bin", ":/usr/bin/ "), ("bin", ":/bin/ ")] {
+        let inject = format!("{}:{to}", agent.display());
+        let run = forger().arg("mkfs").arg(&tar).arg(&out);
+        let refused = run.args(["--inject", &inject]).output();
+        assert_eq!(refused.status.code(), Some(1), "{refused}");
+        let said = refused
+            .errors()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert!(
+            said.contains("there is a folder") && said.contains(remedy),
+            "{said}"
+        );
+        assert!(!out.exists());
+    }
+    let inject = format!("{}:/bin/", agent.display());
+    let image = scratch.mkfs(&tar, "out.ext4", &["--inject", &inject]);
+    let stat = Run::new("debugfs")
+        .args(["-R", "stat /usr/bin/agent"])
+        .arg(&image)
+        .ok();
+    assert!(stat.text().contains("Type: regular"), "{stat}");
+}
+
+#[test]
+fn an_output_inside_the_folder_that_is_read_is_said() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("folder")).unwrap();
+    let _ = scratch.file("folder/file", "text");
+    let folder = scratch.path("folder");
+    let inside = forger()
+        .arg("mkfs")
+        .arg(&folder)
+        .arg(folder.join("out.ext4"))
+        .ok();
+    assert!(inside.errors().contains("appears inside"), "{inside}");
+    let beside = forger()
+        .arg("mkfs")
+        .arg(&folder)
+        .arg(scratch.path("out.ext4"))
+        .ok();
+    assert!(!beside.errors().contains("appears inside"), "{beside}");
+}

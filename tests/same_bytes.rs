@@ -76,6 +76,26 @@ fn fifo_as_source_and_stdout_as_output_give_the_same_image() {
     assert!(streamed.stdout == fs::read(&plain).unwrap());
 }
 
+/// What can be read twice needs no room for a copy: there is none here.
+#[test]
+fn a_plain_tar_and_an_image_go_to_stdout_without_a_temporary_file() {
+    let scratch = Scratch::new();
+    let tar = scratch.file("sample.tar", sample::rootfs());
+    let image = scratch.mkfs(&tar, "from-tar.ext4", &[]);
+    let compacted = scratch.mkfs(&image, "from-image.ext4", &[]);
+    let nowhere = || forger().env("TMPDIR", scratch.path("nowhere")).arg("mkfs");
+    let streamed = nowhere().arg(&tar).arg("-").ok();
+    assert!(streamed.stdout == fs::read(&image).unwrap());
+    let streamed = nowhere().args(["-", "-"]).stdin_file(&tar).ok();
+    assert!(streamed.stdout == fs::read(&image).unwrap());
+    let streamed = nowhere().arg(&image).arg("-").ok();
+    assert!(streamed.stdout == fs::read(&compacted).unwrap());
+    // What comes once is kept on the way, which is said if it cannot be.
+    let piped = nowhere().args(["-", "-"]).stdin_piped(&tar).output();
+    assert!(!piped.status.success(), "{piped}");
+    assert!(piped.errors().contains("nowhere"), "{piped}");
+}
+
 #[test]
 fn one_core_and_all_give_the_same_image_and_bundle() {
     need!("taskset");

@@ -5,6 +5,7 @@ use forger_block::Error as Block;
 use forger_fs::ext4::Error as Ext4;
 use forger_fs::source::Error as Source;
 use forger_fs::tar::Error as Tar;
+use forger_fs::tree;
 
 use crate::args::size::human;
 use crate::exit::Failure;
@@ -73,6 +74,14 @@ pub(crate) fn block(what: String, error: Block) -> Failure {
 fn ext4_help(error: &Ext4) -> Option<String> {
     match error {
         Ext4::Source(error) => source_help(error),
+        Ext4::Entry {
+            source: tree::Error::Folder,
+            entry,
+            ..
+        } => Some(format!(
+            "--inject SRC:/{}/ puts it into that folder",
+            entry.trim_matches('/')
+        )),
         Ext4::Unrepresentable { ignore, .. } => ignore.map(ignore_help),
         Ext4::TooSmall { needed, .. } => {
             let mebibytes = needed.div_ceil(1 << 20);

@@ -44,6 +44,11 @@ pub trait Source {
         None
     }
 
+    /// Tells whether its entries that are no folders may not take the place of one.
+    fn keeps_folders(&self) -> bool {
+        false
+    }
+
     /// Returns what came up since the last call and deserves the user's attention.
     fn take_notes(&mut self) -> Vec<Note> {
         Vec::new()
@@ -63,6 +68,10 @@ impl<S: Source + ?Sized> Source for &mut S {
         (**self).origin()
     }
 
+    fn keeps_folders(&self) -> bool {
+        (**self).keeps_folders()
+    }
+
     fn take_notes(&mut self) -> Vec<Note> {
         (**self).take_notes()
     }
@@ -79,6 +88,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         (**self).origin()
+    }
+
+    fn keeps_folders(&self) -> bool {
+        (**self).keeps_folders()
     }
 
     fn take_notes(&mut self) -> Vec<Note> {

@@ -21,6 +21,7 @@ enum Input {
     Nothing,
     Bytes(Vec<u8>),
     File(PathBuf),
+    Opened(PathBuf),
 }
 
 /// A child about to run.
@@ -117,6 +118,13 @@ impl Run {
         self
     }
 
+    /// Sets a file the child has as its standard input, as `< FILE` would open it.
+    #[must_use]
+    pub fn stdin_file(mut self, file: impl AsRef<Path>) -> Self {
+        self.input = Input::Opened(file.as_ref().to_path_buf());
+        self
+    }
+
     /// Runs the command under another program, which is given `args` and then the command.
     #[must_use]
     pub fn under(mut self, program: &str, args: &[&str]) -> Self {
@@ -208,9 +216,11 @@ impl Run {
         if self.discard {
             self.command.stdout(Stdio::null());
         }
-        let empty = matches!(self.input, Input::Nothing);
-        self.command
-            .stdin(if empty { Stdio::null() } else { Stdio::piped() });
+        self.command.stdin(match &self.input {
+            Input::Nothing => Stdio::null(),
+            Input::Opened(path) => File::open(path)?.into(),
+            Input::Bytes(_) | Input::File(_) => Stdio::piped(),
+        });
         let started = Instant::now();
         let mut child = self.command.spawn()?;
         let stdin = child.stdin.take();
@@ -218,7 +228,7 @@ impl Run {
             let Some(mut stdin) = stdin else { return };
             // A child that stops reading is the caller's to judge by its exit status.
             let _ = match self.input {
-                Input::Nothing => Ok(0),
+                Input::Nothing | Input::Opened(_) => Ok(0),
                 Input::Bytes(bytes) => stdin.write_all(&bytes).map(|()| 0),
                 Input::File(path) => {
                     File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut stdin))

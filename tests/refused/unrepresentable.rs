@@ -55,6 +55,16 @@ fn unrepresentable() -> Vec<(&'static str, &'static str, Member)> {
             "times",
             file().mtime(-2_147_483_649, 0),
         ),
+        (
+            "a time that e2fsck takes for one before 1970",
+            "times",
+            file().mtime(10_737_418_240, 0),
+        ),
+        (
+            "the last of the times that e2fsck misreads",
+            "times",
+            file().mtime(12_884_901_887, 999_999_999),
+        ),
         ("an ACL with a name", "acls", file().acl("access", acl)),
         (
             "an unknown inode flag",

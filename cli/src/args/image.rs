@@ -122,7 +122,7 @@ pub(crate) enum Kind {
     Xattrs,
     /// Devices whose numbers are wider than 12 and 20 bits
     Devices,
-    /// Times outside 1901 to 2446, which become the nearest that fits
+    /// Times outside 1901 to 2446, or from 2310-04 to 2378-04, which become the nearest that fits
     Times,
     /// ACL entries with a name but no number
     Acls,

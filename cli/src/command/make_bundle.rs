@@ -138,6 +138,7 @@ fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, S
         &environment,
         console,
     )?;
+    inputs.warn_of(output.as_ref().and_then(BundleOutput::folder), console);
     let source = named.shown();
     let Some(output) = output else {
         let summary =

@@ -87,6 +87,7 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         &environment,
         console,
     )?;
+    inputs.warn_of(output.as_ref().and_then(Output::folder), console);
     let source = ends.source.shown();
     let Some(output) = output else {
         let summary = ext4::dry_run(&mut inputs.layers(), &options, console).map_err(|error| {
@@ -99,18 +100,56 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         });
     };
     let what = || format!("cannot make {} from {source}", output.product());
-    let mut sink = output.open_placed(console.signals())?;
-    let summary = ext4::write(&mut inputs.layers(), &options, &mut *sink, console)
-        .map_err(|error| remedy::ext4(what(), error))?;
-    console.detail(&summary::derived(&summary));
-    console.finishing();
-    sink.finish(summary.size)
-        .map_err(|error| remedy::block(what(), error))?;
+    let summary = if output.is_forward() && inputs.are_seekable() {
+        stream(&mut inputs, &options, &output, console, &what)?
+    } else {
+        place(&mut inputs, &options, &output, console, &what)?
+    };
     Ok(Made {
         path: Some(output.path().to_owned()),
         summary,
         stream: output.result_stream(),
     })
+}
+
+/// Writes contents as they arrive, each to its place.
+fn place(
+    inputs: &mut Inputs,
+    options: &ext4::Options,
+    output: &Output,
+    console: &mut Console,
+    what: &dyn Fn() -> String,
+) -> Result<ext4::Summary, Failure> {
+    let mut sink = output.open_placed(console.signals())?;
+    let summary = ext4::write(&mut inputs.layers(), options, &mut *sink, console)
+        .map_err(|error| remedy::ext4(what(), error))?;
+    console.detail(&summary::derived(&summary));
+    console.finishing();
+    sink.finish(summary.size)
+        .map_err(|error| remedy::block(what(), error))?;
+    Ok(summary)
+}
+
+/// Plans first, then reads the contents again in the order in which they leave: nothing is spooled.
+fn stream(
+    inputs: &mut Inputs,
+    options: &ext4::Options,
+    output: &Output,
+    console: &mut Console,
+    what: &dyn Fn() -> String,
+) -> Result<ext4::Summary, Failure> {
+    let mut sink = output.open_forward(console.signals())?;
+    let (image, summary) = ext4::plan(&mut inputs.layers(), options, console)
+        .map_err(|error| remedy::ext4(what(), error))?;
+    console.detail(&summary::derived(&summary));
+    console.finishing();
+    let signals = console.signals().clone();
+    image
+        .stream(&mut *sink, &mut || signals.caught().is_some())
+        .and_then(|()| inputs.check_unchanged())
+        .and_then(|()| sink.finish())
+        .map_err(|error| remedy::block(what(), error))?;
+    Ok(summary)
 }
 
 /// Where to read from and where to write to.

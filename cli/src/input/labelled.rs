@@ -42,6 +42,10 @@ impl Source for Labelled {
         self.source.origin()
     }
 
+    fn keeps_folders(&self) -> bool {
+        self.source.keeps_folders()
+    }
+
     fn take_notes(&mut self) -> Vec<Note> {
         self.source.take_notes()
     }

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forger_block::FileReader;
@@ -39,6 +39,16 @@ use rootless::Rootless;
 pub(crate) struct Inputs {
     /// Each with whether a folder in it keeps a symlink that it finds in its place.
     sources: Vec<(Box<dyn Source>, bool)>,
+    again: Again,
+    folders: Vec<PathBuf>,
+}
+
+/// Whether contents can be read again, at any offset, after all entries have been seen.
+#[derive(Default)]
+struct Again {
+    files: Vec<Arc<FileReader>>,
+    /// A source can only be read once, from its start to its end.
+    once: bool,
 }
 
 impl Inputs {
@@ -58,6 +68,8 @@ impl Inputs {
             ignore,
             environment,
             console,
+            again: Again::default(),
+            folders: Vec::new(),
         };
         let base = opener.named(named)?;
         let mut sources = vec![(opener.selected(base), args.keep_directory_symlink)];
@@ -67,9 +79,50 @@ impl Inputs {
             sources.push((Box::new(overlay), true));
         }
         for file in &args.inject {
+            opener.again.once = true;
             sources.push((inject(file)?, true));
         }
-        Ok(Self { sources })
+        let (again, folders) = (opener.again, opener.folders);
+        Ok(Self {
+            sources,
+            again,
+            folders,
+        })
+    }
+
+    /// Says it when the output will stand in a folder that is read: a second run would take it in.
+    pub(crate) fn warn_of(&self, output: Option<&Path>, console: &mut Console) {
+        let Some(output) = output.and_then(|folder| folder.canonicalize().ok()) else {
+            return;
+        };
+        for folder in &self.folders {
+            if folder
+                .canonicalize()
+                .is_ok_and(|folder| output.starts_with(folder))
+            {
+                console.say(&format!(
+                    "the output appears inside {}, where the next run reads it as well (--exclude leaves it out)",
+                    folder.display()
+                ));
+            }
+        }
+    }
+
+    /// Tells whether every content can be read again where it stands: an image can be planned from
+    /// these sources without keeping anything.
+    pub(crate) fn are_seekable(&self) -> bool {
+        !self.again.once
+    }
+
+    /// Checks that no file changed since it was opened.
+    ///
+    /// # Errors
+    /// The file that did.
+    pub(crate) fn check_unchanged(&self) -> forger_block::Result<()> {
+        self.again
+            .files
+            .iter()
+            .try_for_each(|file| file.check_unchanged())
     }
 
     /// Returns the layers as the ext4 writer takes them.
@@ -89,6 +142,8 @@ struct Opener<'a> {
     ignore: Ignore,
     environment: &'a Environment,
     console: &'a mut Console,
+    again: Again,
+    folders: Vec<PathBuf>,
 }
 
 impl Opener<'_> {
@@ -160,10 +215,12 @@ impl Opener<'_> {
     }
 
     /// Opens an ext2, ext3 or ext4 image; its contents are read in the order of its names.
-    fn image(&self, path: &Path) -> Result<Box<dyn Source>, Failure> {
+    fn image(&mut self, path: &Path) -> Result<Box<dyn Source>, Failure> {
         let what = || format!("cannot read {}", path.display());
         let file = FileReader::open(path).map_err(|error| remedy::block(what(), error))?;
-        let tree = Image::open(Arc::new(file))
+        let file = Arc::new(file);
+        self.again.files.push(Arc::clone(&file));
+        let tree = Image::open(file)
             .and_then(|image| image.tree())
             .map_err(|error| Failure::failed(what()).because(error))?;
         // The source borrows the tree, and both live until the command ends.
@@ -178,6 +235,7 @@ impl Opener<'_> {
     fn archive(&mut self, path: &OsStr) -> Result<Box<dyn Source>, Failure> {
         let name = stream::shown(path);
         let stream = stream::open(path, "tar archive", self.console)?;
+        let file = stream.as_file(&name);
         let stream = decompress::open(stream, &decompress::Options::default())
             .map_err(|error| cannot("read", &name, error))?;
         match stream.format() {
@@ -193,7 +251,16 @@ impl Opener<'_> {
             ignore_flags: self.ignore.flags,
             ..tar::Options::default()
         };
-        let reader = tar::Reader::with_options(stream, options);
+        let plain = stream.format() == Format::Plain;
+        let mut reader = tar::Reader::with_options(stream, options);
+        match file.filter(|_| plain) {
+            Some(file) => {
+                let file = Arc::new(file);
+                self.again.files.push(Arc::clone(&file));
+                reader = reader.with_origin(file);
+            }
+            None => self.again.once = true,
+        }
         Ok(match self.args.owner {
             Some(Owner::Ids(uid, gid)) => Box::new(Owned::new(reader, uid, gid)),
             Some(Owner::Keep) | None => Box::new(reader),
@@ -210,7 +277,9 @@ impl Opener<'_> {
         }
     }
 
-    fn folder(&self, path: &Path, owners: Owners) -> Result<Folder, Failure> {
+    fn folder(&mut self, path: &Path, owners: Owners) -> Result<Folder, Failure> {
+        self.again.once = true;
+        self.folders.push(path.to_owned());
         let options = folder::Options {
             owners,
             one_file_system: self.args.one_file_system,

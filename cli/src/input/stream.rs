@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use forger_block::FileReader;
 use rustix::fs::{Mode, OFlags};
 
 use crate::exit::Failure;
@@ -72,6 +73,17 @@ impl Stream {
             signals,
             meter,
         }
+    }
+
+    /// The file, for reading at any offset, if it is a regular one that stands at its start.
+    ///
+    /// Both share the position, which looking for holes moves: only when the stream is read to its end may
+    /// the file be read.
+    pub(crate) fn as_file(&self, name: &str) -> Option<FileReader> {
+        let mut file = &self.file;
+        let whole = self.file.metadata().ok()?.is_file() && file.stream_position().ok()? == 0;
+        let file = self.file.try_clone().ok().filter(|_| whole)?;
+        FileReader::from_file(file, name).ok()
     }
 
     /// Opens a path without waiting for a FIFO's writer; the first read waits.

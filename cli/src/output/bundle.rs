@@ -51,6 +51,14 @@ impl BundleOutput {
         Ok(Self::Named(output))
     }
 
+    /// Returns the folder in which the bundle appears, if it is a regular file.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Named(output) => output.folder(),
+            Self::Folder { folder, .. } => Some(folder),
+        }
+    }
+
     /// Where the result goes: standard output, unless that is the output itself.
     pub(crate) fn result_stream(&self) -> Stream {
         match self {

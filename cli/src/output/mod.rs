@@ -112,9 +112,23 @@ impl Output {
         ))))
     }
 
+    /// Tells whether the output can only be written from its start to its end.
+    pub(crate) fn is_forward(&self) -> bool {
+        matches!(self.target, Target::Stdout | Target::Fifo(_))
+    }
+
     /// Tells whether the output is a block device.
     fn is_device(&self) -> bool {
         matches!(self.target, Target::BlockDevice(_))
+    }
+
+    /// Returns the folder in which an output that is a regular file appears.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        let folder = self.file_path()?.parent()?;
+        Some(match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        })
     }
 
     /// Returns the path of an output that is a regular file.

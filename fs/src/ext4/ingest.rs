@@ -10,7 +10,7 @@ use super::store::Store;
 use super::{Error, Layer};
 use crate::observe::Observer;
 use crate::source::{Entry, EntryKind, Source};
-use crate::tree::{Kind, Meta, NodeId, Policy, Put, Tree};
+use crate::tree::{self, Kind, Meta, NodeId, Policy, Put, Tree};
 
 /// The most names a file can have.
 const MAX_NAMES: u32 = 65_000;
@@ -96,6 +96,9 @@ impl Ingest<'_> {
             self.tree
                 .check(&entry.path)
                 .map_err(|error| fail.entry(error))?;
+            if source.keeps_folders() && self.tree.is_folder(&entry.path) {
+                return Err(fail.entry(tree::Error::Folder));
+            }
         }
         if !self.represent.entry(&mut entry, self.observer)? {
             return Ok(());

@@ -282,6 +282,15 @@ pub(crate) const FIRST_SECOND: i64 = -(1 << 31);
 /// The last second that an inode can hold: 2446-05-10T22:38:55Z.
 pub(crate) const LAST_SECOND: i64 = (1 << 34) - (1 << 31) - 1;
 
+/// The seconds that e2fsck reports: kernels before 3.14 wrote times before 1970 like these, with both bits
+/// of the epoch and a negative word.
+pub(crate) const MISREAD: std::ops::Range<i64> = 10_737_418_240..12_884_901_888;
+
+/// Tells whether a time, 2310-04-04 to 2378-04-22, is taken by e2fsck for one before 1970.
+pub(crate) fn is_misread(time: Time) -> bool {
+    MISREAD.contains(&time.sec)
+}
+
 /// Returns the seconds word and the extra word (2 bits of epoch, 30 bits of nanoseconds) of a time,
 /// or nothing for one outside 1901-12-13..=2446-05-10.
 pub(crate) fn encode_time(time: Time) -> Option<(u32, u32)> {

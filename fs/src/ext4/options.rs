@@ -107,7 +107,7 @@ pub struct Ignore {
     pub xattrs: bool,
     /// Device nodes whose numbers are too wide.
     pub devices: bool,
-    /// Times outside 1901..2446 are moved to the nearest end.
+    /// Times outside 1901..2446, and those e2fsck misreads (2310-04-04..2378-04-22), are moved to the nearest end.
     pub times: bool,
     /// ACL entries that name a user or group without its id.
     pub acls: bool,

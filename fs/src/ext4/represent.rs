@@ -85,11 +85,16 @@ impl Represent {
         let Some(bad) = times
             .into_iter()
             .flatten()
-            .find(|time| inode::encode_time(*time).is_none())
+            .find(|time| nearest(*time) != *time)
         else {
             return Ok(());
         };
-        let what = format!("time {}.{:09} lies outside 1901..2446", bad.sec, bad.nsec);
+        let why = if inode::is_misread(bad) {
+            "from 2310-04-04 to 2378-04-22 is taken by e2fsck for one before 1970"
+        } else {
+            "lies outside 1901..2446"
+        };
+        let what = format!("time {}.{:09} {why}", bad.sec, bad.nsec);
         self.refuse(entry, what, "times", self.ignore.times, observer)?;
         let meta = &mut entry.meta;
         for time in [
@@ -164,9 +169,11 @@ fn culprit(xattrs: &Xattrs) -> Option<Box<[u8]>> {
     bad.or_else(largest).map(|(name, _)| name.clone())
 }
 
-/// Moves a time into what ext4 can hold.
+/// Moves a time into what ext4 can hold and every reader understands.
 fn nearest(time: Time) -> Time {
-    if inode::encode_time(time).is_some() {
+    if inode::is_misread(time) {
+        Time::from_sec(inode::MISREAD.start - 1)
+    } else if inode::encode_time(time).is_some() {
         time
     } else if time.sec < 0 {
         Time::from_sec(inode::FIRST_SECOND)

@@ -146,6 +146,9 @@ impl Options {
         {
             return refuse("time", "lies outside 1901..2446".into());
         }
+        if self.time.is_some_and(inode::is_misread) {
+            return refuse("time", "is taken by e2fsck for one before 1970".into());
+        }
         if self.reserved > 5_000 {
             return refuse("reserved", "more than half of the image".into());
         }

@@ -16,7 +16,7 @@ use crate::tree::{check_name, shown};
 ///
 /// A file becomes one entry, with the host's mode unless another is given; where the name ends in
 /// `/`, the host's file name is added to it. A folder becomes that folder with all that is in it, as
-/// an overlay. What the host's name leads to is taken, should it be a symlink.
+/// an overlay. A file does not replace a folder: that is an error. What the host's name leads to is taken, should it be a symlink.
 #[derive(Debug)]
 pub struct Inject(Which);
 
@@ -85,6 +85,10 @@ impl Source for Inject {
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         self.inner().origin()
+    }
+
+    fn keeps_folders(&self) -> bool {
+        matches!(self.0, Which::File(_))
     }
 
     fn take_notes(&mut self) -> Vec<Note> {

@@ -10,6 +10,8 @@ use super::{Content, Device, InodeFlags, Kind, Meta, Policy, Time, Tree, Xattrs}
 
 /// The times that ext4 can hold, in seconds: 1901-12-13 to 2446-05-10.
 const TIMES: std::ops::RangeInclusive<i64> = -(1 << 31)..=(1 << 34) - (1 << 31) - 1;
+/// The first of the 2^31 seconds that images refuse.
+const MISREAD: i64 = 5 << 31;
 
 /// What generated trees may hold.
 #[derive(Clone, Copy, Debug)]
@@ -243,7 +245,12 @@ fn time() -> impl Strategy<Value = Time> {
         1 << 31,
         *TIMES.end(),
     ]);
-    let sec = prop_oneof![1 => ends, 2 => TIMES];
+    // e2fsck takes the times in between for ones before 1970, so that images refuse them.
+    let legal = prop_oneof![
+        *TIMES.start()..=MISREAD - 1,
+        (MISREAD + (1 << 31))..=*TIMES.end()
+    ];
+    let sec = prop_oneof![1 => ends, 2 => legal];
     let nsec = prop_oneof![Just(0u32), 0u32..1_000_000_000];
     (sec, nsec).prop_map(|(sec, nsec)| Time { sec, nsec })
 }

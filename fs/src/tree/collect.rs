@@ -86,6 +86,9 @@ impl Tree<Content> {
             } = entry;
             let kind = match kind {
                 EntryKind::File { .. } => {
+                    if source.keeps_folders() && self.is_folder(&path) {
+                        return Err(refuse(Error::Folder));
+                    }
                     self.check(&path).map_err(refuse)?;
                     Kind::File(body(source, &name, limit, &mut left)?)
                 }

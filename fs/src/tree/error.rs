@@ -36,6 +36,9 @@ pub enum Error {
         /// What was to stand there.
         kind: &'static str,
     },
+    /// A single file was to take the place of a folder and all that is in it.
+    #[error("there is a folder, which a file would replace with all that is in it")]
+    Folder,
     /// A symlink to nothing.
     #[error("the symlink's target is empty")]
     EmptyTarget,

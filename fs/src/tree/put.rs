@@ -123,6 +123,29 @@ impl<C> Tree<C> {
         }
     }
 
+    /// Tells whether there is a folder at `path`, or a symlink that leads to one.
+    #[must_use]
+    pub fn is_folder(&self, path: &[u8]) -> bool {
+        let Ok(place) = self.place(path) else {
+            return false;
+        };
+        let (reached, last) = match place {
+            Place::Folder(reached) => return reached.missing.is_empty(),
+            Place::Name(reached, last) => (reached, last),
+        };
+        if !reached.missing.is_empty() {
+            return false;
+        }
+        let there = self.folder(reached.node).get(last);
+        match there.map(|there| &self.node(there).kind) {
+            Some(Kind::Directory(_)) => true,
+            Some(Kind::Symlink(target)) => self
+                .reach(reached.node, target, false)
+                .is_ok_and(|led| led.missing.is_empty()),
+            _ => false,
+        }
+    }
+
     /// Makes the folders that are missing, implied; returns the innermost.
     pub(super) fn make(&mut self, reached: Reached) -> NodeId {
         let mut parent = reached.node;

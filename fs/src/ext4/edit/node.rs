@@ -7,7 +7,9 @@ use super::groups::inode_group;
 use super::volume::Volume;
 use crate::ext4::features::ro_compat;
 use crate::ext4::halves::{shorts, words};
-use crate::ext4::inode::{CHECKSUM_HI, CHECKSUM_LO, FIELDS, RawInode, encode_time, flag, mode};
+use crate::ext4::inode::{
+    CHECKSUM_HI, CHECKSUM_LO, FIELDS, RawInode, encode_time, flag, is_misread, mode,
+};
 use crate::ext4::read::{Bytes, FileType, Inode};
 use crate::ext4::{GroupNo, InodeNo};
 use crate::tree::Time;
@@ -80,13 +82,13 @@ impl Node {
     fn encode(&self, time: Time, end: usize) -> Result<(u32, u32)> {
         let wide = self.has_extra(end);
         encode_time(time)
-            .filter(|_| wide || i32::try_from(time.sec).is_ok())
+            .filter(|_| (wide && !is_misread(time)) || i32::try_from(time.sec).is_ok())
             .map(|(seconds, extra)| (seconds, if wide { extra } else { 0 }))
             .ok_or_else(|| EditError::Value {
                 field: "time",
                 value: time.sec.to_string(),
                 rule: if wide {
-                    "inodes hold times from 1901 to 2446"
+                    "inodes hold times from 1901 to 2446, and e2fsck misreads those from 2310-04-04 to 2378-04-22"
                 } else {
                     "these small inodes hold times from 1901 to 2038"
                 },
