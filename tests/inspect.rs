@@ -107,10 +107,18 @@ fn check_passes_what_e2fsck_passes_and_flags_what_it_flags() {
     // A link count that is wrong, with checksums that are right.
     debugfs_write(&image, "sif /etc/os-release links_count 7");
     let output = forger().arg("check").arg(&image).output();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(4));
     assert!(output.text().contains("inode"), "{}", output.text());
     let judged = Run::new("e2fsck").args(["-fn"]).arg(&image).output();
     assert_eq!(judged.status.code(), Some(4));
+    // The superblock's checksum: nothing else can be looked at.
+    let mut bytes = std::fs::read(&image).unwrap();
+    bytes[1024 + 0x3fc] ^= 1;
+    std::fs::write(&image, bytes).unwrap();
+    assert_eq!(
+        forger().arg("check").arg(&image).output().status.code(),
+        Some(4)
+    );
 }
 
 fn debugfs_write(image: &Path, request: &str) {

@@ -6,6 +6,7 @@
 mod alone;
 mod bundle;
 mod check;
+mod corpus;
 mod edit;
 mod folder;
 mod inspect;

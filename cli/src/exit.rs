@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use forger_fs::ext4::ReadError;
+
 use crate::args::Format;
 use crate::config;
 
@@ -24,6 +26,8 @@ enum Status {
     Failed,
     /// The command line makes no sense.
     Usage,
+    /// What was checked is damaged: the status of e2fsck for errors that it left.
+    Damaged,
     /// Whoever read standard output went away: nobody is left to be told.
     BrokenPipe,
     /// A signal asked to stop.
@@ -35,6 +39,7 @@ impl Status {
         match self {
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Damaged => 4,
             Self::BrokenPipe => 128 + 13,
             Self::Signal(number) => number.saturating_add(128),
         }
@@ -59,6 +64,20 @@ impl Failure {
     /// Says that the command line makes no sense.
     pub(crate) fn usage(what: impl Into<String>) -> Self {
         Self::new(Status::Usage, what)
+    }
+
+    /// Says that what was checked is damaged.
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+        Self::new(Status::Damaged, what)
+    }
+
+    /// Takes a failure for the finding of a check where damage is what it failed on.
+    pub(crate) fn or_damaged(mut self) -> Self {
+        let cause = self.cause.as_deref();
+        if let Some(ReadError::Corrupt { .. }) = cause.and_then(|cause| cause.downcast_ref()) {
+            self.status = Status::Damaged;
+        }
+        self
     }
 
     /// Says that nobody reads standard output any more.
@@ -243,6 +262,7 @@ mod tests {
     fn statuses_are_the_documented_ones() {
         assert_eq!(Status::Failed.code(), 1);
         assert_eq!(Status::Usage.code(), 2);
+        assert_eq!(Status::Damaged.code(), 4);
         assert_eq!(Status::BrokenPipe.code(), 141);
         assert_eq!(
             [1, 2, 15].map(|number| Status::Signal(number).code()),

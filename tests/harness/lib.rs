@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod cache;
+pub mod e2fsprogs;
 pub mod forger;
 pub mod generated;
 pub mod gnutar;

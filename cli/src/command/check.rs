@@ -22,7 +22,7 @@ Examples:
   forger check rootfs.ext4
   forger check --output json rootfs.ext4 | jq .findings
 
-Exit status: 0 no damage, 1 damage or failed, 2 wrong usage (forger --help says more)."
+Exit status: 0 no damage, 4 damage, 1 it could not be checked, 2 wrong usage."
 )]
 pub(crate) struct Args {
     /// An ext2, ext3 or ext4 image
@@ -32,8 +32,9 @@ pub(crate) struct Args {
 
 /// Prints what was found.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let opened = Opened::open(&args.image)?;
-    let report = ext4::check(&opened.image).map_err(|error| opened.failure(error))?;
+    let opened = Opened::open(&args.image).map_err(Failure::or_damaged)?;
+    let report = ext4::check(&opened.image).map_err(|error| opened.failure(error).or_damaged())?;
+    let image = args.image.display();
     let text = match global.output {
         Format::Json => print::json_line(&json(&report)),
         Format::Text => text(&report),
@@ -41,14 +42,10 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     print::result(Stream::Stdout, &text)?;
     match report.errors().count() {
         0 => Ok(()),
-        1 => Err(Failure::failed(format!(
-            "{} is damaged",
-            args.image.display()
-        ))),
+        1 => Err(Failure::damaged(format!("{image} is damaged"))),
         count => {
             let more = if report.cut { "at least " } else { "" };
-            let image = args.image.display();
-            Err(Failure::failed(format!(
+            Err(Failure::damaged(format!(
                 "{image} is damaged in {more}{count} places"
             )))
         }

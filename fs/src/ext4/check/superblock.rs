@@ -25,6 +25,10 @@ impl Check<'_> {
         if let Err(damage) = needless_features(superblock) {
             self.advise(Location::Superblock, damage);
         }
+        if superblock.has_ro_compat(ro_compat::QUOTA) {
+            let rule = "the quotas' sums are not compared with what is in use";
+            self.advise(Location::Superblock, Damage::Structure(rule));
+        }
         self.journal()?;
         // Orphans belong to a filesystem that was not unmounted.
         if self.image.replayed() {
