@@ -8,6 +8,7 @@ use forger_block::FileReader;
 use forger_fs::ext4::{Image, Inode};
 
 use crate::exit::Failure;
+use crate::listing;
 use crate::remedy;
 
 /// What `IMAGE[:PATH]` means, for the help of every command that takes it.
@@ -58,7 +59,19 @@ impl Opened {
         &self,
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Failure {
-        let path = String::from_utf8_lossy(self.address.path_or_root()).into_owned();
+        self.failure_at(self.address.path_or_root(), error)
+    }
+
+    /// Explains why a path could not be read.
+    pub(crate) fn failure_at(
+        &self,
+        path: &[u8],
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Failure {
+        let path = match path {
+            b"" => "/".to_owned(),
+            path => listing::shown(path),
+        };
         let image = self.address.image.display();
         Failure::failed(format!("cannot read {path} in {image}")).because(error)
     }

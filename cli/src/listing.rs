@@ -1,8 +1,15 @@
 //! How commands show inodes: a line as `ls -l` has it, or a JSON object.
 
+pub(crate) mod flags;
+pub(crate) mod xattr;
+
 use forger_fs::ext4::{FileType, Inode};
 use forger_fs::tree::Time;
 use serde_json::{Value, json};
+
+use crate::exit::Failure;
+use crate::image::Opened;
+use crate::print;
 
 /// Returns what an inode is, in a word.
 pub(crate) fn kind(file_type: FileType) -> &'static str {
@@ -46,16 +53,25 @@ pub(crate) fn permissions(inode: &Inode) -> String {
 
 /// Returns a time in UTC: `2024-05-01T12:00:00.000000001Z`, nanoseconds only where there are any.
 pub(crate) fn utc(time: Time) -> String {
-    let days = time.sec.div_euclid(86_400);
-    let second = time.sec.rem_euclid(86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute) = (second / 3600, second / 60 % 60);
     let nanoseconds = match time.nsec {
         0 => String::new(),
         nsec => format!(".{nsec:09}"),
     };
+    format!("{}{nanoseconds}Z", seconds(time))
+}
+
+/// Returns a time in UTC with its nanoseconds: `2024-05-01T12:00:00.000000000Z`.
+pub(crate) fn utc_nanoseconds(time: Time) -> String {
+    format!("{}.{:09}Z", seconds(time), time.nsec)
+}
+
+fn seconds(time: Time) -> String {
+    let days = time.sec.div_euclid(86_400);
+    let second = time.sec.rem_euclid(86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
     format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}{nanoseconds}Z",
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}",
         second % 60
     )
 }
@@ -109,6 +125,43 @@ pub(crate) fn json_inode(inode: &Inode) -> Value {
         "mtime": utc(inode.mtime()),
         "device": inode.device().map(|device| format!("{}:{}", device.major, device.minor)),
     })
+}
+
+/// Returns a line of JSON for a name.
+///
+/// # Errors
+/// A symlink whose target cannot be read.
+pub(crate) fn json_line(
+    opened: &Opened,
+    inode: &Inode,
+    name: &[u8],
+    path: &[u8],
+) -> Result<String, Failure> {
+    let target = symlink(opened, inode, path)?;
+    let mut object = json_inode(inode);
+    if let Value::Object(fields) = &mut object {
+        fields.insert("name".into(), shown(name).into());
+        fields.insert("path".into(), shown(path).into());
+        fields.insert("target".into(), target.into());
+    }
+    Ok(print::json_line(&object))
+}
+
+/// Returns the target of a symlink for a line; none of anything else, and of one that is encrypted.
+///
+/// # Errors
+/// A target that cannot be read.
+pub(crate) fn symlink(
+    opened: &Opened,
+    inode: &Inode,
+    path: &[u8],
+) -> Result<Option<String>, Failure> {
+    if inode.file_type() != FileType::Symlink || inode.is_encrypted() {
+        return Ok(None);
+    }
+    let target = opened.image.symlink(inode);
+    let target = target.map_err(|error| opened.failure_at(path, error))?;
+    Ok(Some(shown(&target)))
 }
 
 #[cfg(test)]

@@ -41,6 +41,45 @@ pub(crate) fn summary(stream: Stream, global: Global, text: &str) -> Result<(), 
     result(stream, text)
 }
 
+/// Standard output, for results that come piece by piece.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    out: io::BufWriter<io::StdoutLock<'static>>,
+}
+
+impl Lines {
+    /// Takes standard output.
+    pub(crate) fn start() -> Self {
+        Self {
+            out: io::BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+        }
+    }
+
+    /// Writes a piece.
+    ///
+    /// # Errors
+    /// As [`result()`].
+    pub(crate) fn put(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
+        self.out.write_all(bytes.as_ref()).map_err(refused)
+    }
+
+    /// Writes what is still kept back.
+    ///
+    /// # Errors
+    /// As [`result()`].
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(refused)
+    }
+}
+
+/// Explains why standard output took no more.
+fn refused(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::broken_pipe(),
+        _ => Failure::failed("cannot write the result to standard output").because(error),
+    }
+}
+
 /// Returns a JSON object on one line.
 pub(crate) fn json_line(object: &serde_json::Value) -> String {
     format!("{object}\n")

@@ -3,6 +3,7 @@
 //! [`Select`] leaves entries out and shortens names, [`Rebase`] puts a source below a folder, and
 //! [`Inject`] makes a source of one file or folder of the host.
 mod exclude;
+mod glob;
 mod inject;
 mod pattern;
 mod rebase;
@@ -16,6 +17,7 @@ use crate::observe::Note;
 use crate::tree::{self, Device, Meta};
 
 pub use exclude::Exclude;
+pub use glob::Glob;
 pub use inject::Inject;
 pub use rebase::Rebase;
 pub use select::{Dropped, Select};

@@ -1,15 +1,15 @@
 //! `forger ls IMAGE[:PATH]`
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use forger_fs::ext4::{FileType, Inode};
-use serde_json::Value;
+use forger_fs::ext4::{FileType, Inode, InodeNo};
 
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::image::{ADDRESS_HELP, Opened};
 use crate::listing;
-use crate::print::{self, Stream};
+use crate::print::Lines;
 
 /// Lists what is in a folder of an image
 #[derive(Debug, clap::Args)]
@@ -51,86 +51,90 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
         args,
         opened: &opened,
         format: global.output,
-        text: String::new(),
+        lines: Lines::start(),
+        listed: BTreeSet::new(),
     };
-    let root = String::from_utf8_lossy(opened.address.path_or_root()).into_owned();
+    let root = opened.address.path_or_root();
     if start.file_type() == FileType::Directory {
         lister.folders(start, root)?;
     } else {
-        lister.line(&start, root.as_bytes(), &root)?;
+        lister.line(&start, root, root)?;
     }
-    print::result(Stream::Stdout, &lister.text)
+    lister.lines.finish()
 }
 
 struct Lister<'a> {
     args: &'a Args,
     opened: &'a Opened,
     format: Format,
-    text: String,
+    lines: Lines,
+    /// Folders whose names were shown: in a damaged image one can be inside itself.
+    listed: BTreeSet<InodeNo>,
 }
 
 impl Lister<'_> {
     /// Lists a folder, and with `-R` those below it, a folder's names before theirs.
-    fn folders(&mut self, folder: Inode, path: String) -> Result<(), Failure> {
-        let mut open = vec![(folder, path)];
+    fn folders(&mut self, folder: Inode, path: &[u8]) -> Result<(), Failure> {
+        let mut open = vec![(folder, path.to_vec())];
         while let Some((folder, path)) = open.pop() {
-            let below = self.folder(&folder, &path)?;
-            if self.args.recursive {
-                open.extend(below.into_iter().rev());
+            if !self.listed.insert(folder.number()) {
+                let error = format!("inode {} is in itself", folder.number().0);
+                return Err(self.opened.failure_at(&path, error));
             }
+            let below = self.folder(&folder, &path)?;
+            open.extend(below.into_iter().rev());
         }
         Ok(())
     }
 
-    fn folder(&mut self, folder: &Inode, path: &str) -> Result<Vec<(Inode, String)>, Failure> {
+    /// Lists a folder; returns the folders in it, where those are to be listed too.
+    fn folder(&mut self, folder: &Inode, path: &[u8]) -> Result<Vec<(Inode, Vec<u8>)>, Failure> {
         if self.args.recursive && self.format == Format::Text {
-            if !self.text.is_empty() {
-                self.text.push('\n');
-            }
-            self.text.push_str(&format!("{path}:\n"));
+            let gap = if self.listed.len() > 1 { "\n" } else { "" };
+            self.lines
+                .put(format!("{gap}{}:\n", listing::shown(path)))?;
         }
         let image = &self.opened.image;
-        let fail = |error| self.opened.failure(error);
-        let mut entries = image.list(folder).map_err(fail)?;
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut entries = image
+            .list(folder)
+            .map_err(|error| self.opened.failure_at(path, error))?;
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let prefix = path.strip_suffix(b"/").unwrap_or(path);
         let mut below = Vec::new();
         for entry in entries {
+            if self.is_name_enough(entry.file_type) {
+                self.lines.put(listing::shown(&entry.name))?;
+                self.lines.put("\n")?;
+                continue;
+            }
+            let inside = [prefix, &entry.name].join(&b'/');
             let inode = image
                 .inode(entry.inode)
-                .map_err(|error| self.opened.failure(error))?;
-            let inside = format!(
-                "{}/{}",
-                path.trim_end_matches('/'),
-                listing::shown(&entry.name)
-            );
+                .map_err(|error| self.opened.failure_at(&inside, error))?;
             self.line(&inode, &entry.name, &inside)?;
-            if inode.file_type() == FileType::Directory {
+            if self.args.recursive && inode.file_type() == FileType::Directory {
                 below.push((inode, inside));
             }
         }
         Ok(below)
     }
 
-    fn line(&mut self, inode: &Inode, name: &[u8], path: &str) -> Result<(), Failure> {
-        let target = match inode.file_type() {
-            FileType::Symlink if self.args.long || self.format == Format::Json => {
-                let target = self.opened.image.symlink(inode);
-                Some(listing::shown(
-                    &target.map_err(|error| self.opened.failure(error))?,
-                ))
-            }
-            _ => None,
-        };
-        let name = listing::shown(name);
-        let line = match self.format {
-            Format::Json => json_line(inode, &name, path, target),
-            Format::Text => self.text_line(inode, &name, target),
-        };
-        self.text.push_str(&line);
-        Ok(())
+    /// Tells whether a name is all that is needed, so that its inode is not.
+    fn is_name_enough(&self, file_type: Option<FileType>) -> bool {
+        let plain = !self.args.long && !self.args.inode && self.format == Format::Text;
+        let entered = file_type.is_none_or(|known| known == FileType::Directory);
+        plain && !(self.args.recursive && entered)
     }
 
-    fn text_line(&self, inode: &Inode, name: &str, target: Option<String>) -> String {
+    fn line(&mut self, inode: &Inode, name: &[u8], path: &[u8]) -> Result<(), Failure> {
+        let line = match self.format {
+            Format::Json => listing::json_line(self.opened, inode, name, path)?,
+            Format::Text => self.text_line(inode, name, path)?,
+        };
+        self.lines.put(line)
+    }
+
+    fn text_line(&self, inode: &Inode, name: &[u8], path: &[u8]) -> Result<String, Failure> {
         let mut line = String::new();
         if self.args.inode {
             line.push_str(&format!("{:>8} ", inode.number().0));
@@ -149,21 +153,13 @@ impl Lister<'_> {
                 listing::utc(inode.mtime()),
             ));
         }
-        line.push_str(name);
-        if let Some(target) = target {
+        line.push_str(&listing::shown(name));
+        if self.args.long
+            && let Some(target) = listing::symlink(self.opened, inode, path)?
+        {
             line.push_str(&format!(" -> {target}"));
         }
         line.push('\n');
-        line
+        Ok(line)
     }
-}
-
-fn json_line(inode: &Inode, name: &str, path: &str, target: Option<String>) -> String {
-    let mut object = listing::json_inode(inode);
-    if let Value::Object(fields) = &mut object {
-        fields.insert("name".into(), name.into());
-        fields.insert("path".into(), path.into());
-        fields.insert("target".into(), target.into());
-    }
-    print::json_line(&object)
 }

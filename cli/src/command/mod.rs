@@ -4,14 +4,17 @@ mod bundle;
 mod cat;
 mod check;
 mod completions;
+mod du;
 mod edit;
 mod extract;
+mod find;
 mod help;
 mod info;
 mod ls;
 mod make_bundle;
 mod man;
 mod mkfs;
+mod stat;
 
 use clap::Subcommand;
 
@@ -27,6 +30,9 @@ pub(crate) enum Command {
     Edit(edit::Args),
     Ls(ls::Args),
     Cat(cat::Args),
+    Stat(stat::Args),
+    Find(find::Args),
+    Du(du::Args),
     Info(info::Args),
     Extract(extract::Args),
     Check(check::Args),
@@ -47,6 +53,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Edit(args) => edit::run(&args, cli.global),
         Command::Ls(args) => ls::run(&args, cli.global),
         Command::Cat(args) => cat::run(&args, cli.global),
+        Command::Stat(args) => stat::run(&args, cli.global),
+        Command::Find(args) => find::run(&args, cli.global),
+        Command::Du(args) => du::run(&args, cli.global),
         Command::Info(args) => info::run(&args, cli.global),
         Command::Extract(args) => extract::run(&args, cli.global),
         Command::Check(args) => check::run(&args, cli.global),

@@ -42,6 +42,8 @@ pub use edit::{Committed, EditError, Editor, LockedFile, Special, Store, Way};
 pub use error::Error;
 pub use geometry::late_ranges;
 pub use options::{Free, Ignore, Inodes, Journal, Options, Size};
-pub use read::{DirectoryEntry, FileType, Image, Inode, ReadError, Superblock};
+pub use read::{
+    DirectoryEntry, FileType, Image, Inode, Map, Mapped, ReadError, Step, Superblock, Walk,
+};
 pub use units::{BLOCK_SIZE, BlockNo, Extent, GroupNo, InodeNo};
 pub use write::{Layer, Summary, dry_run, plan, write};

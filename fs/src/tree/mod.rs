@@ -45,6 +45,7 @@
 pub mod acl;
 #[cfg(any(test, feature = "arbitrary"))]
 pub mod arbitrary;
+pub mod capability;
 mod collect;
 mod content;
 mod cost;

@@ -227,6 +227,12 @@ impl Inode {
         self.has_flag(flag::ENCRYPT)
     }
 
+    /// Tells whether the content stands in the inode itself (the feature `inline_data`).
+    #[must_use]
+    pub fn is_inline(&self) -> bool {
+        self.has_flag(flag::INLINE_DATA)
+    }
+
     /// Returns what follows the fields, where it holds extended attributes; else nothing.
     pub(crate) fn tail(&self) -> &[u8] {
         &self.tail
@@ -242,7 +248,8 @@ impl Inode {
     }
 
     /// Returns the block of extended attributes, if any.
-    pub(crate) fn xattr_block(&self, superblock: &Superblock) -> Option<BlockNo> {
+    #[must_use]
+    pub fn xattr_block(&self, superblock: &Superblock) -> Option<BlockNo> {
         let mut block = self.raw.file_acl();
         if !superblock.has_incompat(incompat::BITS64) {
             block = BlockNo(self.raw.i_file_acl_lo.get().into());

@@ -7,22 +7,31 @@
 
 use super::blocks::Blocks;
 use super::superblock::Superblock;
-use super::{Image, Inode, ReadError, extents, indirect};
+use super::{FileType, Image, Inode, ReadError, extents, indirect};
 use crate::ext4::BlockNo;
 use crate::ext4::damage::{Damage, Location};
 use crate::ext4::inode::flag;
 
 /// A run of blocks as the map has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mapped {
+pub struct Mapped {
     /// First block in the file.
-    pub(crate) logical: u64,
+    pub logical: u64,
     /// First block in the image.
-    pub(crate) physical: BlockNo,
+    pub physical: BlockNo,
     /// Number of blocks, at least 1.
-    pub(crate) len: u64,
+    pub len: u64,
     /// Whether the blocks are allocated but read as zeros.
-    pub(crate) unwritten: bool,
+    pub unwritten: bool,
+}
+
+/// Where all blocks of a file stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Map {
+    /// The content, in file order, neighbours joined; what no run covers are holes.
+    pub runs: Vec<Mapped>,
+    /// Blocks of the map itself: nodes of the extent tree, or indirect blocks.
+    pub nodes: Vec<BlockNo>,
 }
 
 /// What receives a walk through the map of a file.
@@ -69,35 +78,36 @@ impl Access<'_> {
     pub(crate) fn runs(self, inode: &Inode) -> Result<Vec<Mapped>, ReadError> {
         let mut runs = Runs {
             blocks: inode.size().div_ceil(self.superblock.block_size().into()),
-            runs: Vec::new(),
+            map: Map::default(),
             lenient: false,
         };
         self.walk(inode, &mut runs)?;
-        Ok(runs.runs)
+        Ok(runs.map.runs)
     }
 
     /// Returns all runs that can be made out, whatever the inode's size, in file order.
     pub(crate) fn runs_leniently(self, inode: &Inode) -> Result<Vec<Mapped>, ReadError> {
         let mut runs = Runs {
             blocks: u64::MAX,
-            runs: Vec::new(),
+            map: Map::default(),
             lenient: true,
         };
         self.walk(inode, &mut runs)?;
-        Ok(runs.runs)
+        Ok(runs.map.runs)
     }
 }
 
 /// Collects runs up to a number of blocks.
 struct Runs {
     blocks: u64,
-    runs: Vec<Mapped>,
+    map: Map,
     /// Goes on beside damage.
     lenient: bool,
 }
 
 impl Visitor for Runs {
-    fn node(&mut self, _: BlockNo) -> Result<bool, ReadError> {
+    fn node(&mut self, block: BlockNo) -> Result<bool, ReadError> {
+        self.map.nodes.push(block);
         Ok(true)
     }
 
@@ -106,7 +116,7 @@ impl Visitor for Runs {
         if run.len == 0 {
             return Ok(());
         }
-        match self.runs.last_mut() {
+        match self.map.runs.last_mut() {
             Some(last)
                 if last.unwritten == run.unwritten
                     && last.logical.saturating_add(last.len) == run.logical
@@ -114,7 +124,7 @@ impl Visitor for Runs {
             {
                 last.len = last.len.saturating_add(run.len);
             }
-            _ => self.runs.push(run),
+            _ => self.map.runs.push(run),
         }
         Ok(())
     }
@@ -128,6 +138,28 @@ impl Visitor for Runs {
 }
 
 impl Image {
+    /// Returns where the blocks of an inode stand, those beyond its size included; nothing where it
+    /// holds its content itself or has none.
+    ///
+    /// # Errors
+    /// [`ReadError::Corrupt`] when the map is damaged.
+    pub fn map(&self, inode: &Inode) -> Result<Map, ReadError> {
+        let mapped = matches!(
+            inode.file_type(),
+            FileType::File | FileType::Directory | FileType::Symlink
+        );
+        if !mapped || inode.has_flag(flag::INLINE_DATA) || inode.is_fast_symlink(&self.superblock) {
+            return Ok(Map::default());
+        }
+        let mut runs = Runs {
+            blocks: u64::MAX,
+            map: Map::default(),
+            lenient: false,
+        };
+        self.access().walk(inode, &mut runs)?;
+        Ok(runs.map)
+    }
+
     pub(crate) fn access(&self) -> Access<'_> {
         Access {
             superblock: &self.superblock,

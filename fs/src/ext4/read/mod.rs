@@ -31,6 +31,7 @@ mod replayed;
 mod superblock;
 mod table;
 mod tree;
+mod walk;
 mod xattr;
 
 use std::sync::Arc;
@@ -40,7 +41,9 @@ use forger_block::BlockRead;
 pub use directory::DirectoryEntry;
 pub use error::ReadError;
 pub use inode::{FileType, Inode};
+pub use map::{Map, Mapped};
 pub use superblock::Superblock;
+pub use walk::{Step, Walk};
 
 pub(crate) use self::blocks::Blocks;
 pub(crate) use self::content::{inline_parts, inline_size, read_all};
@@ -53,7 +56,7 @@ pub(crate) use self::group::{GroupDesc, parse as parse_descriptor};
 pub(crate) use self::inode_bytes::Bytes;
 pub(crate) use self::log::check_superblock as check_journal_superblock;
 pub(crate) use self::lookup::{index_entries, max_levels as max_index_levels, root_info};
-pub(crate) use self::map::{Access, Mapped, Visitor};
+pub(crate) use self::map::{Access, Visitor};
 pub(crate) use self::records::{Record, Records};
 pub(crate) use self::superblock::DescriptorSum;
 pub(crate) use self::table::for_each_inode;
