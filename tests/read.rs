@@ -1,5 +1,7 @@
 //! The ext4 reader: images that mke2fs formats and the kernel fills read as the kernel shows them.
 
+mod combinations;
+
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;

@@ -31,14 +31,32 @@ impl Mount {
         Self::new(image, "loop")
     }
 
+    /// Mounts an ext4 image for reading and writing, if the kernel can.
+    ///
+    /// # Errors
+    /// What mount says.
+    ///
+    /// # Panics
+    /// When there is no temporary folder.
+    pub fn try_read_write(image: &Path) -> Result<Self, String> {
+        Self::try_new(image, "loop")
+    }
+
     fn new(image: &Path, options: &str) -> Self {
+        Self::try_new(image, options).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_new(image: &Path, options: &str) -> Result<Self, String> {
         let point = tempfile::tempdir().expect("a temporary folder");
-        Run::new("mount")
+        let mounted = Run::new("mount")
             .args(["-t", "ext4", "-o", options])
             .arg(image)
             .arg(point.path())
-            .ok();
-        Self { point }
+            .output();
+        match mounted.status.success() {
+            true => Ok(Self { point }),
+            false => Err(mounted.to_string()),
+        }
     }
 
     /// Mounts a RAM disk of `bytes`.
