@@ -20,6 +20,7 @@ mod options;
 mod property;
 mod read;
 mod refused;
+mod resize;
 mod same_bytes;
 mod sample;
 mod secrets;

@@ -27,6 +27,7 @@ mod place;
 mod read;
 mod record;
 mod represent;
+mod resize;
 #[cfg(test)]
 mod round_trip;
 mod seal;
@@ -45,5 +46,6 @@ pub use options::{Free, Ignore, Inodes, Journal, Options, Size};
 pub use read::{
     DirectoryEntry, FileType, Image, Inode, Map, Mapped, ReadError, Step, Superblock, Walk,
 };
+pub use resize::{Planned, ResizeError, Resizer};
 pub use units::{BLOCK_SIZE, BlockNo, Extent, GroupNo, InodeNo};
 pub use write::{Layer, Summary, dry_run, plan, write};

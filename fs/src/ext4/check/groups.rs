@@ -109,7 +109,7 @@ pub(super) fn table_ranges(
 
 /// Returns the blocks that hold the superblock or its copy, and descriptors or their reserve, in a
 /// group.
-pub(super) fn descriptor_ranges(
+pub(in crate::ext4) fn descriptor_ranges(
     superblock: &Superblock,
     group: GroupNo,
 ) -> impl Iterator<Item = Range<u64>> + use<> {

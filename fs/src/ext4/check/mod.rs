@@ -34,6 +34,8 @@ use std::collections::{HashMap, HashSet};
 
 pub use finding::{Finding, Report, Severity};
 
+pub(in crate::ext4) use self::groups::descriptor_ranges;
+
 use self::ranges::Ranges;
 use super::damage::{Damage, Location};
 use super::read::{Access, FileType, Image, ReadError, Superblock};

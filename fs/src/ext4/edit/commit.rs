@@ -1,5 +1,7 @@
 //! The commit: contents to free blocks, metadata through the journal or on a copy.
 
+use forger_block::BlockRead;
+
 use super::Editor;
 use super::error::{EditError, Result};
 use super::log::{Log, Placed};
@@ -65,7 +67,7 @@ impl Editor {
         let Some(file) = &self.file else {
             return Err(EditError::NoJournal { blocks });
         };
-        super::copy::replace(file, &self.volume, &changed)?;
+        super::copy::replace(file, &self.volume, &changed, file.len(), None)?;
         Ok(Committed {
             way: Way::Copy,
             blocks,
@@ -73,7 +75,7 @@ impl Editor {
     }
 
     /// Returns the changed blocks, with a superblock that says that the journal must be replayed.
-    fn with_recover(&self, changed: &[Changed]) -> Result<Vec<Changed>> {
+    pub(super) fn with_recover(&self, changed: &[Changed]) -> Result<Vec<Changed>> {
         let (home, at) = place(self.volume.block_size(), OFFSET);
         let bytes = self.recovering(&self.volume.raw);
         let mut logged = changed.to_vec();
@@ -91,7 +93,12 @@ impl Editor {
         sealed(&raw, &self.volume.superblock)
     }
 
-    fn through_journal(&self, log: &Log, transaction: &[Placed], logged: &[Changed]) -> Result<()> {
+    pub(super) fn through_journal(
+        &self,
+        log: &Log,
+        transaction: &[Placed],
+        logged: &[Changed],
+    ) -> Result<()> {
         let store = &*self.store;
         let block_size = self.volume.block_size();
         self.volume

@@ -7,15 +7,22 @@ use rustix::fs::fstatvfs;
 
 use super::commit::Changed;
 use super::error::{EditError, Result};
+use super::resized::Beyond;
 use super::store::LockedFile;
 use super::volume::Volume;
 
 /// Bytes that are copied at a time.
 const PIECE: u64 = 1 << 20;
 
-/// Makes the change on a copy in the image's folder, with its holes, mode and owner, and gives it the
-/// image's name when it is durable.
-pub(super) fn replace(file: &LockedFile, volume: &Volume, changed: &[Changed]) -> Result<()> {
+/// Makes the change on a copy of `len` bytes in the image's folder, with its holes, mode and owner, and
+/// gives it the image's name when it is durable.
+pub(super) fn replace(
+    file: &LockedFile,
+    volume: &Volume,
+    changed: &[Changed],
+    len: u64,
+    beyond: Option<&dyn Beyond>,
+) -> Result<()> {
     let shown = || file.path().display().to_string();
     let metadata = file
         .file()
@@ -35,7 +42,13 @@ pub(super) fn replace(file: &LockedFile, volume: &Volume, changed: &[Changed]) -
     }
     let copy = PendingFile::for_target(file.path())?;
     copy.set_owner(metadata.uid(), metadata.gid())?;
-    copy_runs(file, &copy)?;
+    copy_runs(file, &copy, len)?;
+    if let Some(beyond) = beyond {
+        beyond.emit(
+            &mut |offset, data| copy.write_at(offset, data),
+            &mut |offset, len| copy.punch(offset, len),
+        )?;
+    }
     let block_size = volume.block_size();
     volume
         .contents
@@ -50,9 +63,9 @@ pub(super) fn replace(file: &LockedFile, volume: &Volume, changed: &[Changed]) -
     Ok(())
 }
 
-fn copy_runs(from: &LockedFile, to: &PendingFile) -> Result<()> {
-    let len = from.len();
+fn copy_runs(from: &LockedFile, to: &PendingFile, len: u64) -> Result<()> {
     to.set_len(len)?;
+    let len = len.min(from.len());
     let mut buffer = Vec::new();
     let mut at = 0;
     while at < len {

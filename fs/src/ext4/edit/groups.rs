@@ -272,7 +272,7 @@ fn write_desc(
 }
 
 /// Writes a descriptor and its checksum at its place in a block of descriptors.
-pub(super) fn put_desc(
+pub(in crate::ext4) fn put_desc(
     superblock: &Superblock,
     number: GroupNo,
     desc: RawGroupDesc,

@@ -37,6 +37,7 @@ mod path;
 mod refuse;
 mod remove;
 mod rename;
+mod resized;
 mod store;
 mod volume;
 
@@ -49,6 +50,10 @@ pub use self::commit::{Committed, Way};
 pub use self::error::EditError;
 pub use self::make::Special;
 pub use self::store::{LockedFile, Store};
+
+pub(in crate::ext4) use self::groups::put_desc;
+pub(in crate::ext4) use self::resized::Beyond;
+pub(in crate::ext4) use self::volume::sealed;
 
 use self::error::Result;
 use self::volume::Volume;

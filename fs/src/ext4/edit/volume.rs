@@ -131,7 +131,7 @@ impl Volume {
 }
 
 /// Returns the bytes of a superblock, with its checksum where there is one.
-pub(super) fn sealed(
+pub(in crate::ext4) fn sealed(
     raw: &RawSuperblock,
     superblock: &Superblock,
 ) -> [u8; crate::ext4::superblock::SIZE] {
