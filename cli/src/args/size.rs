@@ -96,6 +96,60 @@ pub(crate) enum ImageSize {
     Bytes(u64),
 }
 
+/// Reads the SIZE of `forger resize`.
+pub(crate) fn new_size(text: &str) -> Result<NewSize, String> {
+    let part = |text: &str| match text.strip_suffix('%') {
+        Some(percent) => share(percent, 600).map(Part::Share),
+        None => parse(text).map(Part::Bytes),
+    };
+    match text.split_at_checked(1) {
+        _ if text == "min" => Ok(NewSize::Smallest),
+        _ if text == "max" => Ok(NewSize::Largest),
+        Some(("+", more)) => part(more).map(NewSize::More),
+        Some(("-", less)) => part(less).map(NewSize::Less),
+        _ => parse(text)
+            .map(NewSize::Bytes)
+            .map_err(|reason| format!("{reason}, one of these after + or -, min or max")),
+    }
+}
+
+/// The SIZE of `forger resize`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewSize {
+    /// So many bytes.
+    Bytes(u64),
+    /// So much more than now.
+    More(Part),
+    /// So much less than now.
+    Less(Part),
+    /// As small as possible.
+    Smallest,
+    /// All there is room for.
+    Largest,
+}
+
+/// A part of a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// So many bytes.
+    Bytes(u64),
+    /// Hundredths of a percent.
+    Share(u16),
+}
+
+impl Part {
+    /// Returns the part of `whole` in bytes.
+    pub(crate) fn of(self, whole: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Share(share) => {
+                let part = u128::from(whole) * u128::from(share) / 10_000;
+                u64::try_from(part).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
 /// Returns the bytes that one of a unit has; no unit means bytes.
 fn unit_of(unit: &str) -> Option<u64> {
     Some(match unit {
@@ -248,6 +302,19 @@ mod tests {
         }
         assert!(per_inode("1023").is_err());
         assert!(per_inode("65M").is_err());
+    }
+
+    #[test]
+    fn new_sizes_are_absolute_relative_or_named() {
+        assert_eq!(new_size("4G"), Ok(NewSize::Bytes(4 << 30)));
+        assert_eq!(new_size("+1M"), Ok(NewSize::More(Part::Bytes(1 << 20))));
+        assert_eq!(new_size("-20%"), Ok(NewSize::Less(Part::Share(2000))));
+        assert_eq!(new_size("min"), Ok(NewSize::Smallest));
+        assert_eq!(new_size("max"), Ok(NewSize::Largest));
+        assert_eq!(Part::Share(2000).of(1000), 200);
+        for text in ["", "+", "-", "20%", "+-1G", "minimum", "+601%"] {
+            assert!(new_size(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod ls;
 mod make_bundle;
 mod man;
 mod mkfs;
+mod resize;
 mod stat;
 
 use clap::Subcommand;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     MakeBundle(make_bundle::Args),
     Bundle(bundle::Args),
     Edit(edit::Args),
+    Resize(resize::Args),
     Ls(ls::Args),
     Cat(cat::Args),
     Stat(stat::Args),
@@ -51,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::MakeBundle(args) => make_bundle::run(&args, cli.global),
         Command::Bundle(args) => bundle::run(&args, cli.global),
         Command::Edit(args) => edit::run(&args, cli.global),
+        Command::Resize(args) => resize::run(&args, cli.global),
         Command::Ls(args) => ls::run(&args, cli.global),
         Command::Cat(args) => cat::run(&args, cli.global),
         Command::Stat(args) => stat::run(&args, cli.global),

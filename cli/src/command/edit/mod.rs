@@ -95,7 +95,7 @@ struct Step {
 /// Does all actions, and commits them.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let environment = Environment::real();
-    let now = time_of(args, &environment)?;
+    let now = time_of(args.time, &environment)?;
     let steps = args.steps()?;
     let shown = args.image.display().to_string();
     let cannot = |error: EditError| explain(format!("cannot edit {shown}"), error);
@@ -129,8 +129,9 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     print::result(Stream::Stdout, &text)
 }
 
-fn time_of(args: &Args, environment: &Environment) -> Result<Time, Failure> {
-    match (args.time, &environment.source_date_epoch) {
+/// Returns the time of a change: what was typed, else the environment's, else now.
+pub(super) fn time_of(typed: Option<When>, environment: &Environment) -> Result<Time, Failure> {
+    match (typed, &environment.source_date_epoch) {
         (Some(When::At(time)), _) => Ok(time),
         (Some(When::Now), _) | (None, None) => Ok((environment.clock)()),
         (None, Some(value)) => value
@@ -156,7 +157,8 @@ fn text(image: &str, actions: usize, committed: Option<Committed>) -> String {
     }
 }
 
-fn way(way: Way) -> &'static str {
+/// Returns the word for how a change was made.
+pub(super) fn way(way: Way) -> &'static str {
     match way {
         Way::Nothing => "nothing",
         Way::Journal => "journal",

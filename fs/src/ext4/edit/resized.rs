@@ -37,6 +37,11 @@ impl Editor {
         &self.volume.superblock
     }
 
+    /// Returns the length of what the filesystem stands in, in bytes.
+    pub(in crate::ext4) fn len(&self) -> u64 {
+        self.store.len()
+    }
+
     /// Returns the length that the image cannot have more than, in bytes; none for a file.
     pub(in crate::ext4) fn fixed_len(&self) -> Option<u64> {
         match &self.file {

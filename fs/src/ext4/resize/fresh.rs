@@ -161,12 +161,12 @@ impl Fresh {
 
     /// Calls `write` for every bitmap that is not left out, and `zero` for every inode table that must
     /// hold zeros.
-    pub(super) fn emit<E>(
+    pub(super) fn emit(
         &self,
         new: &Superblock,
-        write: &mut dyn FnMut(BlockNo, &[u8]) -> std::result::Result<(), E>,
-        zero: &mut dyn FnMut(BlockNo, u64) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+        write: &mut dyn FnMut(BlockNo, &[u8]) -> forger_block::Result<()>,
+        zero: &mut dyn FnMut(BlockNo, u64) -> forger_block::Result<()>,
+    ) -> forger_block::Result<()> {
         let inode_map = inode_bitmap(new);
         for (group, desc) in self.iter() {
             let flags = desc.bg_flags.get();

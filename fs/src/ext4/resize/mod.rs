@@ -104,10 +104,10 @@ impl Resizer {
         most << superblock.block_bits()
     }
 
-    /// Returns the length of the device, or of the image that is no file, in bytes.
+    /// Returns the length of the file or device that the filesystem stands in, in bytes.
     #[must_use]
-    pub fn fixed_len(&self) -> Option<u64> {
-        self.editor.fixed_len()
+    pub fn room(&self) -> u64 {
+        self.editor.len()
     }
 
     fn fitting(&mut self, blocks: u64) -> Result<u64> {
