@@ -7,6 +7,7 @@ mod alone;
 mod bundle;
 mod check;
 mod corpus;
+mod diff;
 mod du;
 mod edit;
 mod find;

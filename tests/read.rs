@@ -134,7 +134,7 @@ fn assert_reads_as_mounted(image: &Path) {
     let kernels = tree_of_folder(mount.path());
     // The kernel tells sockets' and symlinks' flags to nobody, and names INDEX among the flags.
     let differences = ours.differences(&kernels, Holes::AsZeros).unwrap();
-    assert_eq!(differences, Vec::<String>::new(), "{}", image.display());
+    assert_eq!(differences, [], "{}", image.display());
 }
 
 /// Formats an image with options of mke2fs, fills it through a mount, and compares.
@@ -297,7 +297,7 @@ fn assert_dirty_journal_reads(format: &str, tune: &str) {
     let mount = Mount::read_write(&copy);
     let kernels = tree_of_folder(mount.path());
     let differences = ours.differences(&kernels, Holes::AsZeros).unwrap();
-    assert_eq!(differences, Vec::<String>::new());
+    assert_eq!(differences, []);
 }
 
 #[test]

@@ -28,6 +28,10 @@ enum Status {
     Usage,
     /// What was checked is damaged: the status of e2fsck for errors that it left.
     Damaged,
+    /// What was compared differs; that was shown.
+    Different,
+    /// What should be compared cannot be read: the status of diff.
+    Trouble,
     /// Whoever read standard output went away: nobody is left to be told.
     BrokenPipe,
     /// A signal asked to stop.
@@ -38,7 +42,8 @@ impl Status {
     fn code(self) -> u8 {
         match self {
             Self::Failed => 1,
-            Self::Usage => 2,
+            Self::Different => 1,
+            Self::Usage | Self::Trouble => 2,
             Self::Damaged => 4,
             Self::BrokenPipe => 128 + 13,
             Self::Signal(number) => number.saturating_add(128),
@@ -76,6 +81,19 @@ impl Failure {
         let cause = self.cause.as_deref();
         if let Some(ReadError::Corrupt { .. }) = cause.and_then(|cause| cause.downcast_ref()) {
             self.status = Status::Damaged;
+        }
+        self
+    }
+
+    /// Says that what was compared differs; standard output said how.
+    pub(crate) fn different() -> Self {
+        Self::new(Status::Different, "they differ")
+    }
+
+    /// Takes a failure for one of a comparison, where 1 means that something differs.
+    pub(crate) fn trouble(mut self) -> Self {
+        if self.status == Status::Failed {
+            self.status = Status::Trouble;
         }
         self
     }
@@ -131,7 +149,7 @@ impl Failure {
     /// Tells the user on standard error and returns the exit status.
     pub(crate) fn report(&self, format: Format) -> ExitCode {
         let text = match (self.status, format) {
-            (Status::BrokenPipe, _) => String::new(),
+            (Status::BrokenPipe | Status::Different, _) => String::new(),
             (_, Format::Json) => self.json(),
             (_, Format::Text) if config::colours() => self.fancy(),
             (_, Format::Text) => self.plain(),

@@ -10,6 +10,7 @@ mod exit;
 mod image;
 mod input;
 mod listing;
+mod lost_found;
 mod output;
 mod print;
 mod progress;

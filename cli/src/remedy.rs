@@ -6,6 +6,7 @@ use forger_fs::ext4::Error as Ext4;
 use forger_fs::source::Error as Source;
 use forger_fs::tar::Error as Tar;
 use forger_fs::tree;
+use forger_fs::tree::CollectError;
 
 use crate::args::size::human;
 use crate::exit::Failure;
@@ -21,6 +22,15 @@ pub(crate) fn ext4(what: String, error: Ext4) -> Failure {
             Failure::failed(what).because(error).help_if(help)
         }
     }
+}
+
+/// Explains why a source could not be read.
+pub(crate) fn collect(what: String, error: CollectError) -> Failure {
+    let help = match &error {
+        CollectError::Source(error) => source_help(error),
+        _ => None,
+    };
+    Failure::failed(what).because(error).help_if(help)
 }
 
 /// Explains why a bundle could not be made.

@@ -54,6 +54,7 @@ Exit status:
   0    done
   1    failed: nothing stands under the output's name that was not there before
   2    wrong usage
+       diff: 0 equal, 1 different, 2 trouble of any kind
   4    check found damage
   129, 130, 143
        stopped by SIGHUP, SIGINT (Ctrl-C), SIGTERM; nothing is left behind.

@@ -14,7 +14,7 @@ pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any co
                                       - for standard input, a folder, or an ext2, ext3 or ext4 image";
 
 /// The source and what changes on the way in.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceArgs {
     /// Another way to name a SOURCE that is a tar; - is standard input

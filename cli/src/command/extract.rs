@@ -6,18 +6,16 @@ use std::io::{self, Write};
 use forger_block::BlockSink;
 use forger_fs::source::{Entry, EntryKind};
 use forger_fs::tar::{WriteError, Writer};
-use forger_fs::tree::{Content, Directory, Kind, NodeId, Tree};
+use forger_fs::tree::{Content, Kind, NodeId, Tree};
 
 use crate::args::Global;
 use crate::args::run::WriteArgs;
 use crate::exit::Failure;
 use crate::image::{ADDRESS_HELP, Opened};
+use crate::lost_found;
 use crate::output::Output;
 use crate::progress::Console;
 use crate::remedy;
-
-/// The folder for what a check finds; every image has it.
-const LOST_FOUND: &[u8] = b"lost+found";
 
 /// Takes files out of an image, as a tar
 #[derive(Debug, clap::Args)]
@@ -90,16 +88,7 @@ fn leave_out_what_mkfs_makes(tree: &mut Tree<Content>) {
             }
         }
     }
-    let made = tree.get(LOST_FOUND).is_some_and(|id| {
-        let node = tree.node(id);
-        let meta = &node.meta;
-        let plain = meta.mode == 0o700 && (meta.uid, meta.gid) == (0, 0) && meta.xattrs.is_empty();
-        plain && node.directory().is_some_and(Directory::is_empty)
-    });
-    if made {
-        // It is there, and nothing else refers to it.
-        let _ = tree.remove(LOST_FOUND);
-    }
+    lost_found::leave_out(tree);
 }
 
 /// What the archive begins with.

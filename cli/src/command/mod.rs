@@ -4,6 +4,7 @@ mod bundle;
 mod cat;
 mod check;
 mod completions;
+mod diff;
 mod du;
 mod edit;
 mod extract;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Stat(stat::Args),
     Find(find::Args),
     Du(du::Args),
+    Diff(diff::Args),
     Info(info::Args),
     Extract(extract::Args),
     Check(check::Args),
@@ -59,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Stat(args) => stat::run(&args, cli.global),
         Command::Find(args) => find::run(&args, cli.global),
         Command::Du(args) => du::run(&args, cli.global),
+        Command::Diff(args) => diff::run(&args, cli.global),
         Command::Info(args) => info::run(&args, cli.global),
         Command::Extract(args) => extract::run(&args, cli.global),
         Command::Check(args) => check::run(&args, cli.global),

@@ -1,5 +1,6 @@
 //! Opens what the command line names as sources, whatever it is: a tar, a stream, a folder.
 
+pub(crate) mod compared;
 mod labelled;
 mod owned;
 mod rootless;

@@ -87,7 +87,7 @@ proptest! {
         prop_assert!(findings.is_empty(), "{:#?}", findings);
         let expected = completed(&tree, time);
         let differences = expected.differences(&image.tree().unwrap(), Holes::AsZeros).unwrap();
-        prop_assert_eq!(differences, Vec::<String>::new());
+        prop_assert_eq!(differences, []);
 
         let mut source = TreeSource::new(&tree);
         let mut layers = [Layer { source: &mut source, overlay: false }];

@@ -24,7 +24,9 @@
 //! # Ok::<(), forger_fs::source::Error>(())
 //! ```
 mod attributes;
+mod beneath;
 mod body;
+mod contents;
 mod error;
 mod host_file;
 mod levels;
@@ -39,6 +41,7 @@ use std::path::{Path, PathBuf};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 
+pub use contents::Contents;
 pub use error::Error;
 pub use host_file::HostFile;
 pub use options::{Options, Owners};

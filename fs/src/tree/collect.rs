@@ -73,6 +73,27 @@ impl Tree<Content> {
         limit: u64,
     ) -> Result<(), CollectError> {
         let mut left = limit;
+        self.add_with(source, policy, &mut |source, path, _| {
+            body(source, &shown(path), limit, &mut left)
+        })
+    }
+}
+
+/// Takes the current entry's content, of which path and length in bytes are known.
+type Take<'a, C> = dyn FnMut(&mut dyn Source, &[u8], u64) -> Result<C, CollectError> + 'a;
+
+impl<C> Tree<C> {
+    /// Puts all that a source has over what is there, contents as `take` makes them, and leaves hard
+    /// links to [`settle`](Self::settle).
+    ///
+    /// # Errors
+    /// As [`collect`](Tree::collect), and those of `take`.
+    pub fn add_with(
+        &mut self,
+        source: &mut dyn Source,
+        policy: Policy,
+        take: &mut Take<'_, C>,
+    ) -> Result<(), CollectError> {
         while let Some(entry) = source.next_entry()? {
             let name = shown(&entry.path);
             let offset = entry.offset;
@@ -85,18 +106,18 @@ impl Tree<Content> {
                 path, kind, meta, ..
             } = entry;
             let kind = match kind {
-                EntryKind::File { .. } => {
+                EntryKind::File { size } => {
                     if source.keeps_folders() && self.is_folder(&path) {
                         return Err(refuse(Error::Folder));
                     }
                     self.check(&path).map_err(refuse)?;
-                    Kind::File(body(source, &name, limit, &mut left)?)
+                    Kind::File(take(source, &path, size)?)
                 }
                 EntryKind::HardLink { target, size } => {
                     let carries = size > 0;
                     self.check_link(&path, &target, carries).map_err(refuse)?;
                     let body = match carries {
-                        true => Some(body(source, &name, limit, &mut left)?),
+                        true => Some(take(source, &path, size)?),
                         false => None,
                     };
                     self.link(&path, &target, body).map_err(refuse)?;

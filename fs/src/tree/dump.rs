@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use forger_block::{BlockRead, Result, Run};
 
+use super::compare::{Comparison, Difference};
 use super::{Content, InodeFlags, Kind, Meta, Node, NodeId, Time, Tree};
 
 /// How many bytes of a content are read at a time.
@@ -64,28 +65,18 @@ impl Tree<Content> {
         Ok(text)
     }
 
-    /// Lists the lines in which two trees' dumps differ, `-` for this one's and `+` for the other's,
-    /// in order of name; nothing when they are equal.
+    /// Returns all that differs in another tree, down to the last fact; nothing exactly when their
+    /// dumps are equal.
     ///
     /// # Errors
     /// As [`dump`](Self::dump).
-    pub fn differences(&self, other: &Self, holes: Holes) -> Result<Vec<String>> {
-        let [own, others] = [self.dump(holes)?, other.dump(holes)?];
-        let mut sides = BTreeMap::<&str, i8>::new();
-        for line in own.lines() {
-            sides.insert(line, -1);
-        }
-        for line in others.lines() {
-            let side = sides.entry(line).or_insert(0);
-            *side += 1;
-        }
-        // A line in both is at 0 now; a name is in a dump once, so no line is twice.
-        let lines = sides.into_iter().filter_map(|(line, side)| match side {
-            0 => None,
-            -1 => Some(format!("-{line}")),
-            _ => Some(format!("+{line}")),
-        });
-        Ok(lines.collect())
+    pub fn differences(&self, other: &Self, holes: Holes) -> Result<Vec<Difference>> {
+        let exactly = Comparison {
+            exact: true,
+            holes: holes == Holes::Shown,
+            ..Comparison::default()
+        };
+        self.compare(other, exactly).collect()
     }
 }
 

@@ -47,6 +47,7 @@ pub mod acl;
 pub mod arbitrary;
 pub mod capability;
 mod collect;
+pub mod compare;
 mod content;
 mod cost;
 mod dump;
@@ -178,6 +179,24 @@ impl<C> Tree<C> {
         match &mut self.node_mut(id).kind {
             Kind::File(content) => Some(content),
             _ => None,
+        }
+    }
+
+    /// Makes a tree whose contents are others. Links that are still pending are left out:
+    /// [settle](Self::settle) first.
+    #[must_use]
+    pub fn map_contents<D>(self, mut content: impl FnMut(C) -> D) -> Tree<D> {
+        let mut map = |node: Node<C>| node.map_content(&mut content);
+        Tree {
+            nodes: self
+                .nodes
+                .into_iter()
+                .map(|node| node.map(&mut map))
+                .collect(),
+            pending: BTreeMap::new(),
+            arrivals: self.arrivals,
+            live: self.live,
+            heap: self.heap,
         }
     }
 

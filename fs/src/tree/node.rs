@@ -40,6 +40,25 @@ impl<C> Node<C> {
         }
     }
 
+    /// Makes a node whose content is another.
+    pub(super) fn map_content<D>(self, content: impl FnOnce(C) -> D) -> Node<D> {
+        let kind = match self.kind {
+            Kind::File(own) => Kind::File(content(own)),
+            Kind::Directory(directory) => Kind::Directory(directory),
+            Kind::Symlink(target) => Kind::Symlink(target),
+            Kind::CharDevice(device) => Kind::CharDevice(device),
+            Kind::BlockDevice(device) => Kind::BlockDevice(device),
+            Kind::Fifo => Kind::Fifo,
+            Kind::Socket => Kind::Socket,
+        };
+        Node {
+            meta: self.meta,
+            kind,
+            names: self.names,
+            implied: self.implied,
+        }
+    }
+
     /// Returns how many names refer to the node; a folder has one.
     #[must_use]
     pub fn names(&self) -> u32 {

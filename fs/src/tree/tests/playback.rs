@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::super::arbitrary::{self, Shape};
 use super::super::*;
 use crate::source::{self, BodyRun, Entry, EntryKind, Source};
+use crate::tree::compare::{Change, Difference, Fact};
 
 /// Entries from a list, contents from an origin or by bytes only.
 struct Listed {
@@ -215,20 +216,26 @@ z link d/sparse
 }
 
 #[test]
-fn differences_are_the_lines_that_differ() {
+fn differences_are_the_facts_that_differ() {
     let (a, mut b) = (sample(), sample());
-    let none: [&str; 0] = [];
-    assert_eq!(a.differences(&b, Holes::Shown).unwrap(), none);
+    assert_eq!(a.differences(&b, Holes::Shown).unwrap(), []);
     b.remove(b"fifo").unwrap();
     let e = b.get(b"e").unwrap();
     b.meta_mut(e).gid = 5;
+    let owner = Fact::Owner {
+        from: (0, 0),
+        to: (0, 5),
+    };
+    let differences = [
+        (&b"e"[..], Change::Changed(vec![owner])),
+        (b"fifo", Change::Removed("fifo")),
+    ];
     assert_eq!(
         a.differences(&b, Holes::Shown).unwrap(),
-        [
-            "-e directory 0000 0:0",
-            "+e directory 0000 0:5",
-            "-fifo fifo 0000 0:0"
-        ]
+        differences.map(|(path, change)| Difference {
+            path: path.to_vec(),
+            change
+        })
     );
 }
 
@@ -246,9 +253,8 @@ fn holes_and_zeros_differ_only_when_holes_are_shown() {
         tree
     };
     let (hole, zeros) = (with(Content::hole(5)), with(Content::inline(&[0; 5][..])));
-    let none: [&str; 0] = [];
-    assert_eq!(hole.differences(&zeros, Holes::AsZeros).unwrap(), none);
-    assert_eq!(hole.differences(&zeros, Holes::Shown).unwrap().len(), 2);
+    assert_eq!(hole.differences(&zeros, Holes::AsZeros).unwrap(), []);
+    assert_eq!(hole.differences(&zeros, Holes::Shown).unwrap().len(), 1);
 }
 
 #[test]
