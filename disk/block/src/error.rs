@@ -87,6 +87,14 @@ pub enum Error {
         /// The folder in which the file was made.
         folder: String,
     },
+    /// The structures of an image format are wrong at the place that is read.
+    #[error("the {format} image cannot be read")]
+    Image {
+        /// The format: `qcow2`.
+        format: &'static str,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

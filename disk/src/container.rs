@@ -1,0 +1,82 @@
+//! An image file of any format, and the disk in it.
+
+use std::sync::Arc;
+
+use forger_block::BlockRead;
+
+use crate::detect::{Format, detect};
+use crate::qcow2;
+
+/// An open image file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Container {
+    /// The file is the disk.
+    Raw(Arc<dyn BlockRead>),
+    /// A qcow2 image.
+    Qcow2(Arc<qcow2::Image>),
+}
+
+/// Why an image file cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Reading the file failed.
+    #[error(transparent)]
+    Block(#[from] forger_block::Error),
+    /// It is a qcow2 image that cannot be read.
+    #[error(transparent)]
+    Qcow2(#[from] qcow2::ReadError),
+}
+
+impl Container {
+    /// Opens an image file of a format, or of the one it [looks like](detect).
+    ///
+    /// An image that needs other files is refused; [`open_with`](Self::open_with) takes them.
+    ///
+    /// # Errors
+    /// A damaged image, or one that needs what cannot be had.
+    pub fn open(file: Arc<dyn BlockRead>, format: Option<Format>) -> Result<Self, OpenError> {
+        Self::open_with(file, format, qcow2::Neighbours::default())
+    }
+
+    /// Opens an image file and gives it the other files that it names.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        file: Arc<dyn BlockRead>,
+        format: Option<Format>,
+        neighbours: qcow2::Neighbours,
+    ) -> Result<Self, OpenError> {
+        let format = match format {
+            Some(format) => format,
+            None => detect(&file)?,
+        };
+        Ok(match format {
+            Format::Raw => Self::Raw(file),
+            Format::Qcow2 => {
+                let image = qcow2::Image::open_with(file, neighbours)?;
+                Self::Qcow2(Arc::new(image))
+            }
+        })
+    }
+
+    /// Returns the format.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Raw(_) => Format::Raw,
+            Self::Qcow2(_) => Format::Qcow2,
+        }
+    }
+
+    /// Returns the disk.
+    #[must_use]
+    pub fn disk(&self) -> Arc<dyn BlockRead> {
+        match self {
+            Self::Raw(file) => Arc::clone(file),
+            Self::Qcow2(image) => Arc::<qcow2::Image>::clone(image),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What format an image file has.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+use std::fmt;
+
+use forger_block::{BlockRead, Result};
+
+/// A format of disk images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// The disk's bytes and nothing else.
+    Raw,
+    /// QEMU's format, versions 2 and 3.
+    Qcow2,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        })
+    }
+}
+
+/// Tells the format of an image file by its first bytes; what is not known is [`Format::Raw`].
+///
+/// Whoever can write into a raw disk can make it look like another format. That has no
+/// consequences beyond a wrong content: no format makes this crate read other files.
+///
+/// # Errors
+/// Those of the file.
+pub fn detect(file: &dyn BlockRead) -> Result<Format> {
+    let mut magic = [0; 8];
+    let have = usize::try_from(file.len()).unwrap_or(usize::MAX);
+    let have = have.min(magic.len());
+    if let Some(part) = magic.get_mut(..have) {
+        file.read_at(0, part)?;
+    }
+    Ok(match magic {
+        [b'Q', b'F', b'I', 0xfb, 0, 0, 0, 2 | 3] => Format::Qcow2,
+        _ => Format::Raw,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_their_magic() {
+        let format = |bytes: &[u8]| detect(&bytes.to_vec()).unwrap();
+        assert_eq!(format(b"QFI\xfb\0\0\0\x02"), Format::Qcow2);
+        assert_eq!(format(b"QFI\xfb\0\0\0\x03 and so on"), Format::Qcow2);
+        assert_eq!(format(b"QFI\xfb\0\0\0\x01"), Format::Raw);
+        assert_eq!(format(b"QFI"), Format::Raw);
+        assert_eq!(format(b""), Format::Raw);
+    }
+}

@@ -1,0 +1,24 @@
+//! Disks: partition tables and image formats.
+//!
+//! Nothing here opens a file, reads the clock or random numbers, or prints: images are read from a
+//! [`BlockRead`](forger_block::BlockRead) and made as a [`SparseImage`](forger_block::SparseImage)
+//! or into a sink.
+#![forbid(unsafe_code)]
+
+pub mod partition;
+pub mod qcow2;
+
+mod container;
+mod copy;
+mod detect;
+mod guid;
+mod occupied;
+mod ordered;
+mod pieces;
+mod progress;
+
+pub use container::{Container, OpenError};
+pub use copy::{ZEROS, copy};
+pub use detect::{Format, detect};
+pub use guid::{Guid, NotAGuid};
+pub use progress::{Progress, Unwatched};

@@ -1,0 +1,48 @@
+//! qcow2: QEMU's copy-on-write format.
+//!
+//! QEMU's `docs/interop/qcow2.txt`. Read is what QEMU 10 can make without encryption: versions 2 and
+//! 3, clusters compressed with zlib and zstd, subclusters, refcounts of every width, and images with
+//! backing and data files, where the caller gives these. Written are versions 2 and 3,
+//! [planned](plan) uncompressed or [compressed](write_compressed).
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use forger_block::BlockRead;
+//! use forger_disk::{Unwatched, qcow2};
+//!
+//! let mut disk = vec![0_u8; 1 << 20];
+//! disk[300_000] = 1;
+//! let disk: Arc<dyn BlockRead> = Arc::new(disk);
+//! let file = qcow2::plan(&disk, &qcow2::Options::default(), 1, &mut Unwatched)?;
+//! assert_eq!(file.len(), 6 * 65_536);
+//! let image = qcow2::Image::open(Arc::new(file))?;
+//! let mut byte = [0];
+//! image.read_at(300_000, &mut byte)?;
+//! assert_eq!(byte, [1]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod cache;
+mod compress;
+mod decompress;
+mod entry;
+mod error;
+mod geometry;
+mod header;
+mod image;
+mod options;
+mod pack;
+mod plan;
+mod snapshot;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::error::{Damage, Place, ReadError, Role, WriteError};
+pub use self::header::Header;
+pub use self::image::{Image, Neighbours};
+pub use self::options::{Codec, Compression, Options};
+pub use self::pack::write_compressed;
+pub use self::plan::plan;
+pub use self::snapshot::Snapshot;
