@@ -4,6 +4,7 @@
 //! rootfs.ext4                  the whole image
 //! rootfs.ext4:/etc/passwd      a path inside it
 //! disk.img#2:/etc/passwd       a path inside its second partition
+//! vm.qcow2#root:/etc/passwd    a path inside its root partition
 //! ```
 //!
 //! The path begins at the first `:/`. A file that exists under the whole name wins over any
@@ -59,6 +60,15 @@ impl Address {
                 part: None,
                 path,
             },
+        }
+    }
+
+    /// Returns image and partition as they were typed, for messages.
+    #[must_use]
+    pub fn disk(&self) -> String {
+        match &self.part {
+            Some(part) => format!("{}#{}", self.image.display(), part.display()),
+            None => self.image.display().to_string(),
         }
     }
 

@@ -1,19 +1,19 @@
-//! Opens the images that commands read.
+//! Opens the filesystems that commands read.
 
 use std::ffi::OsStr;
-use std::sync::Arc;
 
 use forger::address::Address;
-use forger_block::FileReader;
-use forger_fs::ext4::{Image, Inode};
+use forger_fs::ext4::{Image, Inode, ReadError};
 
+use crate::args::read::ReadArgs;
 use crate::exit::Failure;
 use crate::listing;
-use crate::remedy;
+use crate::medium::Medium;
 
-/// What `IMAGE[:PATH]` means, for the help of every command that takes it.
-pub(crate) const ADDRESS_HELP: &str =
-    "An ext2, ext3 or ext4 image, and a path inside it: rootfs.ext4:/etc/passwd";
+/// What `IMAGE[#PART][:PATH]` means, for the help of every command that takes it.
+pub(crate) const ADDRESS_HELP: &str = "A disk (raw, qcow2) or an ext2, ext3 or ext4 image, a \
+                                       partition of it (#2, #esp, #root), and a path inside: \
+                                       rootfs.ext4:/etc/passwd, vm.qcow2#root:/etc";
 
 /// An open image, and the path inside it that was asked for.
 pub(crate) struct Opened {
@@ -27,19 +27,19 @@ impl Opened {
     /// Opens what was typed, for reading only.
     ///
     /// # Errors
-    /// A file that cannot be read, or is no filesystem.
+    /// A file that cannot be read, or holds no filesystem.
     pub(crate) fn open(typed: &OsStr) -> Result<Self, Failure> {
+        Self::open_with(typed, &ReadArgs::default())
+    }
+
+    /// Opens what was typed as the options say.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_with(typed: &OsStr, args: &ReadArgs) -> Result<Self, Failure> {
         let address = Address::parse(typed, |path| path.exists());
-        let what = || format!("cannot read {}", address.image.display());
-        if address.part.is_some() {
-            return Err(Failure::failed(what())
-                .because("images with partitions cannot be read yet")
-                .help("cut the partition out of the disk first"));
-        }
-        let file =
-            FileReader::open(&address.image).map_err(|error| remedy::block(what(), error))?;
-        let image =
-            Image::open(Arc::new(file)).map_err(|error| Failure::failed(what()).because(error))?;
+        let medium = Medium::open(&address, args)?;
+        let image = filesystem(&address, &medium)?;
         Ok(Self { image, address })
     }
 
@@ -72,7 +72,24 @@ impl Opened {
             b"" => "/".to_owned(),
             path => listing::shown(path),
         };
-        let image = self.address.image.display();
+        let image = self.address.disk();
         Failure::failed(format!("cannot read {path} in {image}")).because(error)
     }
+}
+
+/// Opens the filesystem of a disk or partition.
+///
+/// # Errors
+/// When it holds none.
+pub(crate) fn filesystem(address: &Address, medium: &Medium) -> Result<Image, Failure> {
+    let what = || format!("cannot read {}", address.disk());
+    Image::open(medium.reader.clone()).map_err(|error| match (&error, medium.partitions()) {
+        (ReadError::NotExt { .. }, Some(partitions)) => Failure::failed(what())
+            .because("it is a disk with partitions")
+            .help(format!(
+                "name one, as in {}#root: there are {partitions}",
+                address.image.display()
+            )),
+        _ => Failure::failed(what()).because(error),
+    })
 }

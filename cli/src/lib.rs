@@ -1,4 +1,5 @@
-//! The library that other tools call: bundles, and the grammar that names things inside images.
+//! The library that other tools call: bundles, and the grammar that names things inside images
+//! and partitions inside disks.
 //!
 //! Nothing here touches a terminal, the environment, a home folder or the clock; the binary's
 //! modules do.
@@ -6,3 +7,4 @@
 
 pub mod address;
 pub mod bundle;
+pub mod partition;

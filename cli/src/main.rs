@@ -11,6 +11,7 @@ mod image;
 mod input;
 mod listing;
 mod lost_found;
+mod medium;
 mod output;
 mod print;
 mod progress;

@@ -6,6 +6,7 @@
 pub(crate) mod image;
 pub(crate) mod inject;
 pub(crate) mod owner;
+pub(crate) mod read;
 pub(crate) mod run;
 pub(crate) mod size;
 pub(crate) mod source;

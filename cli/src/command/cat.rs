@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use forger_block::BlockRead;
 
 use crate::args::Global;
+use crate::args::read::ReadArgs;
 use crate::exit::Failure;
 use crate::image::Opened;
 
@@ -29,12 +30,15 @@ pub(crate) struct Args {
     /// Files inside images: rootfs.ext4:/etc/passwd
     #[arg(value_name = "IMAGE:PATH", required = true)]
     addresses: Vec<OsString>,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Writes every file to standard output.
 pub(super) fn run(args: &Args, _global: Global) -> Result<(), Failure> {
     for address in &args.addresses {
-        let opened = Opened::open(address)?;
+        let opened = Opened::open_with(address, &args.read)?;
         if opened.address.path.is_none() {
             return Err(
                 Failure::usage(format!("{} names no file inside", address.display()))

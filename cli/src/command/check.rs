@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use forger_fs::ext4::{self, Finding, Report, Severity};
 use serde_json::json;
 
+use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::image::Opened;
@@ -25,14 +26,17 @@ Examples:
 Exit status: 0 no damage, 4 damage, 1 it could not be checked, 2 wrong usage."
 )]
 pub(crate) struct Args {
-    /// An ext2, ext3 or ext4 image
-    #[arg(value_name = "IMAGE")]
+    /// An ext2, ext3 or ext4 image, or one in a disk: vm.qcow2#root
+    #[arg(value_name = "IMAGE[#PART]")]
     image: OsString,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Prints what was found.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let opened = Opened::open(&args.image).map_err(Failure::or_damaged)?;
+    let opened = Opened::open_with(&args.image, &args.read).map_err(Failure::or_damaged)?;
     let report = ext4::check(&opened.image).map_err(|error| opened.failure(error).or_damaged())?;
     let image = args.image.display();
     let text = match global.output {

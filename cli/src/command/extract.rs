@@ -9,6 +9,7 @@ use forger_fs::tar::{WriteError, Writer};
 use forger_fs::tree::{Content, Kind, NodeId, Tree};
 
 use crate::args::Global;
+use crate::args::read::ReadArgs;
 use crate::args::run::WriteArgs;
 use crate::exit::Failure;
 use crate::image::{ADDRESS_HELP, Opened};
@@ -43,6 +44,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     write: WriteArgs,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Writes the archive.
@@ -54,7 +58,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 
 fn extract(args: &Args, console: &Console) -> Result<(), Failure> {
     let output = Output::check(&args.to_tar, args.write)?;
-    let opened = Opened::open(&args.address)?;
+    let opened = Opened::open_with(&args.address, &args.read)?;
     let mut tree = opened.image.tree().map_err(|error| opened.failure(error))?;
     leave_out_what_mkfs_makes(&mut tree);
     let what = || format!("cannot make {}", output.product());

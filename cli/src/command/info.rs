@@ -2,35 +2,50 @@
 
 use std::ffi::OsString;
 
+use forger::address::Address;
+use forger_disk::partition::{Partition, Scheme, Table};
+use forger_disk::{Container, Format as DiskFormat, qcow2};
+use forger_fs::ext4::Image;
 use serde_json::{Value, json};
 
+use crate::args::read::ReadArgs;
 use crate::args::{Format, Global, uuid};
 use crate::exit::Failure;
-use crate::image::Opened;
+use crate::image::filesystem;
 use crate::listing;
+use crate::medium::Medium;
 use crate::print::{self, Stream};
 
-/// Shows what an image is: size, usage, features, times
+/// Shows what an image is: format, size, partitions; of a filesystem usage, features, times
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
     after_long_help = "\
+A disk is shown with its format and its partitions, a filesystem with its facts; a partition is
+named as in vm.qcow2#root.
+
 Examples:
   forger info rootfs.ext4
+  forger info vm.qcow2
+  forger info vm.qcow2#root
   forger info --output json rootfs.ext4 | jq -r .uuid
 
 Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more)."
 )]
 pub(crate) struct Args {
-    /// An ext2, ext3 or ext4 image
-    #[arg(value_name = "IMAGE")]
+    /// A disk (raw, qcow2), a partition of it, or an ext2, ext3 or ext4 image
+    #[arg(value_name = "IMAGE[#PART]")]
     image: OsString,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
-/// Prints the superblock's facts.
+/// Prints the facts.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let opened = Opened::open(&args.image)?;
-    let facts = facts(&opened);
+    let address = Address::parse(&args.image, |path| path.exists());
+    let medium = Medium::open(&address, &args.read)?;
+    let facts = facts(&address, &medium)?;
     let text = match global.output {
         Format::Json => print::json_line(&facts),
         Format::Text => text(&facts),
@@ -38,8 +53,97 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     print::result(Stream::Stdout, &text)
 }
 
-fn facts(opened: &Opened) -> Value {
-    let superblock = opened.image.superblock();
+fn facts(address: &Address, medium: &Medium) -> Result<Value, Failure> {
+    if medium.part.is_some() {
+        return filesystem(address, medium).map(|image| of_filesystem(&image));
+    }
+    let table = medium.table().map_err(|error| {
+        Failure::failed(format!("cannot read {}", address.disk())).because(error)
+    })?;
+    let raw = medium.container.format() == DiskFormat::Raw;
+    if raw && table.is_none() {
+        return filesystem(address, medium).map(|image| of_filesystem(&image));
+    }
+    let mut facts = json!({
+        "type": "disk",
+        "format": medium.container.format().to_string(),
+        "size": medium.reader.len(),
+        "file_size": medium.file_len,
+    });
+    if let Container::Qcow2(image) = &medium.container {
+        facts["qcow2"] = of_qcow2(image.header());
+    }
+    match &table {
+        Some(table) => facts["partition_table"] = of_table(table),
+        None => {
+            if let Ok(image) = Image::open(medium.reader.clone()) {
+                facts["filesystem"] = of_filesystem(&image);
+            }
+        }
+    }
+    Ok(facts)
+}
+
+fn of_qcow2(header: &qcow2::Header) -> Value {
+    let snapshots: Vec<Value> = header
+        .snapshots
+        .iter()
+        .map(|snapshot| {
+            json!({
+                "id": snapshot.id,
+                "name": snapshot.name,
+                "seconds": snapshot.seconds,
+                "vm_state_size": snapshot.vm_state_size,
+            })
+        })
+        .collect();
+    json!({
+        "version": header.version,
+        "cluster_size": header.cluster_size,
+        "refcount_bits": header.refcount_bits,
+        "compression": header.codec.to_string(),
+        "extended_l2": header.extended_l2,
+        "dirty": header.dirty,
+        "corrupt": header.corrupt,
+        "bitmaps": header.bitmaps,
+        "backing_file": header.backing_file,
+        "backing_format": header.backing_format,
+        "data_file": header.data_file,
+        "snapshots": snapshots,
+    })
+}
+
+fn of_table(table: &Table) -> Value {
+    let (scheme, id) = match table.scheme {
+        Scheme::Gpt(guid) => ("gpt", guid.to_string()),
+        Scheme::Mbr(signature) => ("mbr", format!("0x{signature:08x}")),
+    };
+    let notes: Vec<String> = table.notes.iter().map(ToString::to_string).collect();
+    let partitions: Vec<Value> = table.partitions.iter().map(of_partition).collect();
+    json!({
+        "scheme": scheme,
+        "id": id,
+        "sector_size": table.sector_size,
+        "notes": notes,
+        "partitions": partitions,
+    })
+}
+
+fn of_partition(partition: &Partition) -> Value {
+    json!({
+        "number": partition.number,
+        "start": partition.start,
+        "size": partition.len,
+        "type": partition.kind.to_string(),
+        "type_name": partition.kind.name(),
+        "name": partition.name,
+        "guid": partition.guid.map(|guid| guid.to_string()),
+        "attributes": format!("0x{:x}", partition.attributes),
+    })
+}
+
+fn of_filesystem(image: &Image) -> Value {
+    let superblock = image.superblock();
     let block = u64::from(superblock.block_size());
     json!({
         "type": "ext4",
@@ -58,24 +162,63 @@ fn facts(opened: &Opened) -> Value {
         "written": listing::utc(superblock.written()),
         "checked": listing::utc(superblock.checked()),
         "clean": superblock.clean(),
-        "journal_replayed": opened.image.replayed(),
+        "journal_replayed": image.replayed(),
         "features": superblock.features(),
     })
 }
 
-/// Returns the facts as aligned lines.
+/// Returns the facts as aligned lines: objects below their names, partitions one a line.
 fn text(facts: &Value) -> String {
-    let line = |(name, value): (&String, &Value)| {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            Value::Array(words) => words
-                .iter()
-                .filter_map(Value::as_str)
-                .collect::<Vec<_>>()
-                .join(" "),
-            other => other.to_string(),
-        };
-        format!("{name:<18}{value}\n")
-    };
-    facts.as_object().into_iter().flatten().map(line).collect()
+    let mut text = String::new();
+    lines(facts, "", &mut text);
+    text
+}
+
+fn lines(facts: &Value, prefix: &str, text: &mut String) {
+    for (name, value) in facts.as_object().into_iter().flatten() {
+        let name = format!("{prefix}{name}");
+        match value {
+            Value::Object(_) => lines(value, &format!("{name}."), text),
+            Value::Array(rows) if rows.first().is_some_and(Value::is_object) => {
+                text.extend(
+                    rows.iter()
+                        .map(|row| format!("{name:<26}{}\n", row_text(row))),
+                );
+            }
+            Value::Array(words) if prefix.is_empty() => {
+                text.push_str(&format!("{name:<18}{}\n", joined(words, " ")));
+            }
+            Value::Array(words) if words.is_empty() => {}
+            Value::Array(words) => {
+                text.push_str(&format!("{name:<26}{}\n", joined(words, "; ")));
+            }
+            Value::Null => {}
+            value => {
+                let width = if prefix.is_empty() { 18 } else { 26 };
+                text.push_str(&format!("{name:<width$}{}\n", word(value)));
+            }
+        }
+    }
+}
+
+/// Returns the values of an object on one line.
+fn row_text(row: &Value) -> String {
+    let fields = row.as_object().into_iter().flatten();
+    let words: Vec<String> = fields
+        .filter(|(_, value)| !value.is_null() && *value != "")
+        .map(|(name, value)| format!("{name}={}", listing::shown(word(value).as_bytes())))
+        .collect();
+    words.join(" ")
+}
+
+fn joined(words: &[Value], between: &str) -> String {
+    let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+    words.join(between)
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => listing::shown(text.as_bytes()),
+        other => other.to_string(),
+    }
 }

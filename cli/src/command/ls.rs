@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use forger_fs::ext4::{FileType, Inode, InodeNo};
 
+use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::image::{ADDRESS_HELP, Opened};
@@ -41,11 +42,14 @@ pub(crate) struct Args {
     /// Shows inode numbers
     #[arg(short, long)]
     inode: bool,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Prints the names.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let opened = Opened::open(&args.address)?;
+    let opened = Opened::open_with(&args.address, &args.read)?;
     let start = opened.lookup(true)?;
     let mut lister = Lister {
         args,

@@ -5,6 +5,7 @@ mod cat;
 mod check;
 mod completions;
 mod diff;
+mod convert;
 mod du;
 mod edit;
 mod extract;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Info(info::Args),
     Extract(extract::Args),
     Check(check::Args),
+    Convert(convert::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -65,6 +67,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Info(args) => info::run(&args, cli.global),
         Command::Extract(args) => extract::run(&args, cli.global),
         Command::Check(args) => check::run(&args, cli.global),
+        Command::Convert(args) => convert::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

@@ -1,6 +1,7 @@
 //! Opens what the command line names as sources, whatever it is: a tar, a stream, a folder.
 
 pub(crate) mod compared;
+pub(crate) mod disk;
 mod labelled;
 mod owned;
 mod rootless;

@@ -103,6 +103,11 @@ impl Console {
         self.phase("publish");
     }
 
+    /// Begins a step of work that is no filesystem's.
+    pub(crate) fn start_phase(&mut self, name: &'static str) {
+        Observer::phase(self, name);
+    }
+
     fn tick(&mut self, cost: u64) {
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         if cost < self.patience {
@@ -159,6 +164,16 @@ impl Observer for Console {
 
     fn cancelled(&mut self) -> bool {
         self.signals.caught().is_some()
+    }
+}
+
+impl forger_disk::Progress for Console {
+    fn advance(&mut self, bytes: u64) {
+        Observer::advance(self, bytes);
+    }
+
+    fn cancelled(&mut self) -> bool {
+        Observer::cancelled(self)
     }
 }
 

@@ -1,0 +1,40 @@
+//! How an image is read.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use forger_disk::Format;
+
+/// What holds for every image that a command reads.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Image")]
+pub(crate) struct ReadArgs {
+    /// Lets images name this file as what they build on, or hold their data in (repeatable)
+    ///
+    /// A qcow2 image can name other files of this machine, as /etc/shadow: no image opens a file
+    /// that was not named here.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) allow_backing: Vec<PathBuf>,
+
+    /// Takes images as of this format [default: told by their first bytes]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) input_format: Option<DiskFormat>,
+}
+
+/// A format of disk images, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiskFormat {
+    /// The disk's bytes and nothing else
+    Raw,
+    /// QEMU's format
+    Qcow2,
+}
+
+impl From<DiskFormat> for Format {
+    fn from(format: DiskFormat) -> Self {
+        match format {
+            DiskFormat::Raw => Self::Raw,
+            DiskFormat::Qcow2 => Self::Qcow2,
+        }
+    }
+}

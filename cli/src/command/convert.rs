@@ -1,0 +1,305 @@
+//! `forger convert IN OUT`
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::Arc;
+
+use forger_block::BlockRead;
+use forger_disk::{Format, copy, qcow2};
+use serde_json::json;
+
+use crate::args::read::{DiskFormat, ReadArgs};
+use crate::args::run::WriteArgs;
+use crate::args::size::{self, human};
+use crate::args::{self, Global};
+use crate::config;
+use crate::exit::Failure;
+use crate::input::disk::Input;
+use crate::output::Output;
+use crate::print::{self, Stream};
+use crate::progress::Console;
+use crate::remedy;
+
+/// Converts a disk from one image format to another
+#[derive(Debug, clap::Args)]
+#[command(
+    arg_required_else_help = true,
+    long_about = "Converts a disk from one image format to another.\n\n\
+        What IN is, is told by its first bytes: qcow2 (versions 2 and 3, compressed, with subclusters), raw, or \
+        raw compressed with gzip, zstd, xz or bzip2. Zeros become holes. Equal disks and options give \
+        equal bytes. The output appears whole or not at all.",
+    after_long_help = "\
+What OUT becomes is told by its name (.qcow2; .raw, .img) or by --format. As IN, - is standard
+input, which is kept in a temporary file unless it is raw and becomes raw; as OUT, - is standard
+output: a compressed qcow2 is kept in a temporary file first, the others are streamed.
+
+Examples:
+  forger convert disk.raw disk.qcow2
+  forger convert disk.raw disk.qcow2 --compress zstd
+  forger convert disk.qcow2 disk.raw
+  forger convert disk.qcow2#root root.ext4 --format raw
+  curl -s https://example.org/disk.raw.xz | forger convert - disk.qcow2
+  forger convert overlay.qcow2 whole.qcow2 --allow-backing base.qcow2
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
+)]
+pub(crate) struct Args {
+    /// The disk, or a partition of it (disk.qcow2#2), or - for standard input
+    #[arg(value_name = "IN")]
+    input: OsString,
+
+    /// The image to make: a file, a block device (with --force), a FIFO, or - for standard output
+    #[arg(value_name = "OUT")]
+    out: OsString,
+
+    /// Format of OUT: raw or qcow2 [default: by its name]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    format: Option<DiskFormat>,
+
+    /// Compresses: zstd[:1-19] or zlib[:1-9] (qcow2 only) [default: not; levels: zstd:3, zlib:6]
+    ///
+    /// Every reader of qcow2 knows zlib; QEMU reads zstd since 5.1.
+    #[arg(long, value_name = "NAME[:LEVEL]", value_parser = compression)]
+    compress: Option<(qcow2::Codec, i32)>,
+
+    /// Size of a cluster of qcow2: 512 to 2M [default: 64K]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    cluster_size: Option<u64>,
+
+    /// Version of qcow2: 2 (compat 0.10) or 3 (compat 1.1) [default: 3]
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(2..=3))]
+    qcow2_version: Option<u32>,
+
+    /// Threads that read and compress [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+
+    #[command(flatten)]
+    read: ReadArgs,
+
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+/// Converts, and prints what was made.
+pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
+    let mut console = Console::start(global)?;
+    let made = convert(args, &mut console);
+    let made = console.conclude(made)?;
+    let text = match global.output {
+        args::Format::Json => print::json_line(&json!({
+            "path": made.path,
+            "format": made.format.to_string(),
+            "input_format": made.input_format,
+            "size": made.size,
+            "file_size": made.file_len,
+        })),
+        args::Format::Text => format!(
+            "path    {}\nformat  {} (from {})\nsize    {} bytes ({})\nfile    {} bytes ({})\n",
+            made.path,
+            made.format,
+            made.input_format,
+            made.size,
+            human(made.size),
+            made.file_len,
+            human(made.file_len),
+        ),
+    };
+    print::summary(made.stream, global, &text)
+}
+
+/// An image that was made.
+struct Made {
+    path: String,
+    stream: Stream,
+    format: Format,
+    input_format: String,
+    /// Of the disk, in bytes.
+    size: u64,
+    /// Of the file, holes included, in bytes.
+    file_len: u64,
+}
+
+fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
+    let format = args.output_format()?;
+    let options = args.options(format)?;
+    let output = Output::check(&args.out, args.write)?;
+    let threads = args.threads.map_or_else(config::processors, usize::from);
+    let input = Input::open(&args.input, &args.read, format == Format::Raw, console)?;
+    let input_format = input.format().to_owned();
+    let what = || format!("cannot make {}", output.product());
+    let made = |size, file_len| Made {
+        path: output.path().to_owned(),
+        stream: output.result_stream(),
+        format,
+        input_format,
+        size,
+        file_len,
+    };
+    let disk: Arc<dyn BlockRead> = match input {
+        Input::Stream(stream) => {
+            let mut sink = output.open_forward(console.signals())?;
+            console.start_phase("convert");
+            let len = stream.pump(&mut *sink, console)?;
+            console.finishing();
+            sink.finish()
+                .map_err(|error| remedy::block(what(), error))?;
+            return Ok(made(len, len));
+        }
+        Input::Disk(ref medium) => Arc::clone(&medium.reader),
+        Input::Spooled(ref disk) => disk.disk(),
+    };
+    let size = disk.len();
+    console.meter().expect(size);
+    let block = |error| remedy::block(what(), error);
+    let qcow2_error = |error| remedy::qcow2(what(), error);
+    let file_len = if let Some(compression) = args.compression(threads) {
+        let mut sink = output.open_placed(console.signals())?;
+        console.start_phase("convert");
+        let len = qcow2::write_compressed(&disk, &options, &compression, &mut *sink, console)
+            .map_err(qcow2_error)?;
+        input.check_unchanged()?;
+        console.finishing();
+        sink.finish(len).map_err(block)?;
+        len
+    } else {
+        let image: Arc<dyn BlockRead> = match format {
+            Format::Qcow2 => {
+                console.start_phase("look for zeros");
+                Arc::new(qcow2::plan(&disk, &options, threads, console).map_err(qcow2_error)?)
+            }
+            _ => disk,
+        };
+        let mut sink = output.open_forward(console.signals())?;
+        console.start_phase("convert");
+        copy(&image, &mut *sink, threads, console).map_err(block)?;
+        input.check_unchanged()?;
+        console.finishing();
+        sink.finish().map_err(block)?;
+        image.len()
+    };
+    Ok(made(size, file_len))
+}
+
+impl Args {
+    /// Tells the format of the output.
+    fn output_format(&self) -> Result<Format, Failure> {
+        if let Some(format) = self.format {
+            return Ok(format.into());
+        }
+        let extension = Path::new(&self.out).extension().and_then(OsStr::to_str);
+        match extension.map(str::to_ascii_lowercase).as_deref() {
+            Some("qcow2") => Ok(Format::Qcow2),
+            Some("raw" | "img") => Ok(Format::Raw),
+            _ => Err(Failure::usage(format!(
+                "{} does not say which format it shall have",
+                self.out.display()
+            ))
+            .help("give it with --format raw or --format qcow2")),
+        }
+    }
+
+    fn options(&self, format: Format) -> Result<qcow2::Options, Failure> {
+        let only = [
+            ("--compress", self.compress.is_some()),
+            ("--cluster-size", self.cluster_size.is_some()),
+            ("--qcow2-version", self.qcow2_version.is_some()),
+        ];
+        let given = only.iter().find(|(_, given)| *given);
+        if let Some((option, _)) = given.filter(|_| format != Format::Qcow2) {
+            return Err(Failure::usage(format!(
+                "{option} is for qcow2; the output is {format}"
+            )));
+        }
+        let default = qcow2::Options::default();
+        let options = qcow2::Options {
+            version: self.qcow2_version.unwrap_or(default.version),
+            cluster_size: self.cluster_size.unwrap_or(default.cluster_size),
+        };
+        options
+            .validate()
+            .and_then(|()| match self.compression(1) {
+                Some(compression) => compression.validate(&options),
+                None => Ok(()),
+            })
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(options)
+    }
+
+    fn compression(&self, threads: usize) -> Option<qcow2::Compression> {
+        let (codec, level) = self.compress?;
+        Some(qcow2::Compression {
+            codec,
+            level,
+            threads,
+        })
+    }
+}
+
+/// Reads `--compress`.
+fn compression(text: &str) -> Result<(qcow2::Codec, i32), String> {
+    let (name, level) = text.split_once(':').unwrap_or((text, ""));
+    let (codec, usual) = match name {
+        "zlib" => (qcow2::Codec::Zlib, 6),
+        "zstd" => (qcow2::Codec::Zstd, 3),
+        _ => return Err("expected zlib or zstd, perhaps with a level, as in zstd:9".to_owned()),
+    };
+    let level = match level {
+        "" if !text.contains(':') => Ok(usual),
+        level => level.parse(),
+    };
+    level
+        .map(|level| (codec, level))
+        .map_err(|_| "expected a number behind the colon".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+    use crate::command::Command;
+
+    fn args(line: &str) -> Args {
+        let words = ["forger", "convert"].into_iter().chain(line.split(' '));
+        let cli = Cli::try_parse_from(words).expect("clap understands it");
+        match cli.command {
+            Command::Convert(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_format_is_told_by_the_name_or_given() {
+        let format = |line| args(line).output_format().ok();
+        assert_eq!(format("a b.qcow2"), Some(Format::Qcow2));
+        assert_eq!(format("a b.IMG"), Some(Format::Raw));
+        assert_eq!(format("a b.qcow2 --format raw"), Some(Format::Raw));
+        assert_eq!(format("a -"), None);
+        assert_eq!(format("a b.ext4"), None);
+    }
+
+    #[test]
+    fn options_of_qcow2_are_for_qcow2_and_within_their_bounds() {
+        let valid = |line| {
+            let args = args(line);
+            args.options(args.output_format().unwrap()).is_ok()
+        };
+        assert!(valid("a b.qcow2 --compress zstd --cluster-size 2M"));
+        assert!(valid("a b.qcow2 --compress zlib:9 --qcow2-version 2"));
+        assert!(!valid("a b.qcow2 --compress zstd --qcow2-version 2"));
+        assert!(!valid("a b.qcow2 --compress zlib:10"));
+        assert!(!valid("a b.qcow2 --cluster-size 3K"));
+        assert!(!valid("a b.raw --compress zlib"));
+    }
+
+    #[test]
+    fn compression_has_a_name_and_perhaps_a_level() {
+        assert_eq!(compression("zstd"), Ok((qcow2::Codec::Zstd, 3)));
+        assert_eq!(compression("zlib:1"), Ok((qcow2::Codec::Zlib, 1)));
+        for text in ["", "gzip", "zstd:", "zstd:x"] {
+            assert!(compression(text).is_err(), "{text}");
+        }
+    }
+}

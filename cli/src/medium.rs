@@ -1,0 +1,255 @@
+//! Opens disks: a file of any image format, and perhaps a partition of it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forger::address::Address;
+use forger::partition::select;
+use forger_block::{BlockRead, FileReader, Window};
+use forger_disk::partition::{self, Partition, Table};
+use forger_disk::{Container, Format, OpenError, qcow2};
+
+use crate::args::read::ReadArgs;
+use crate::args::size::human;
+use crate::exit::Failure;
+use crate::listing;
+use crate::remedy;
+
+/// Images that build on each other: more than anybody keeps.
+const MAX_CHAIN: usize = 32;
+
+/// What an address without its path means: a disk, or a partition of one.
+#[derive(Debug)]
+pub(crate) struct Medium {
+    /// The image file.
+    pub(crate) container: Container,
+    /// Length of the image file, in bytes.
+    pub(crate) file_len: u64,
+    /// The partition that was asked for.
+    pub(crate) part: Option<Partition>,
+    /// The disk, or the partition.
+    pub(crate) reader: Arc<dyn BlockRead>,
+    /// The file itself, to see whether it has changed.
+    pub(crate) file: Arc<FileReader>,
+}
+
+impl Medium {
+    /// Opens what an address names: everything that reads images begins here.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a partition that is not there.
+    pub(crate) fn open(address: &Address, args: &ReadArgs) -> Result<Self, Failure> {
+        let what = || format!("cannot read {}", address.image.display());
+        let file =
+            FileReader::open(&address.image).map_err(|error| remedy::block(what(), error))?;
+        let file = Arc::new(file);
+        let leave = Leave::new(args);
+        let container = leave
+            .container(
+                &address.image,
+                Arc::clone(&file),
+                args.input_format.map(Format::from),
+                0,
+            )
+            .map_err(|error| error.failure(what()))?;
+        let mut medium = Self {
+            file_len: file.len(),
+            part: None,
+            reader: container.disk(),
+            container,
+            file,
+        };
+        if let Some(word) = &address.part {
+            medium
+                .narrow(word)
+                .map_err(|failure| failure.in_what(what()))?;
+        }
+        Ok(medium)
+    }
+
+    /// Reads the partition table, if there is one.
+    ///
+    /// # Errors
+    /// A damaged table.
+    pub(crate) fn table(&self) -> Result<Option<Table>, partition::ReadError> {
+        partition::read(&self.container.disk(), None)
+    }
+
+    /// Says which partitions there are, for whoever should have named one.
+    pub(crate) fn partitions(&self) -> Option<String> {
+        if self.part.is_some() {
+            return None;
+        }
+        let table = self.table().ok()??;
+        let words: Vec<String> = table.partitions.iter().map(shown).collect();
+        Some(words.join(", "))
+    }
+
+    fn narrow(&mut self, word: &OsStr) -> Result<(), Refusal> {
+        let table = self
+            .table()
+            .map_err(|error| Refusal::Table(Box::new(error)))?
+            .ok_or(Refusal::NoTable)?;
+        let word = word.to_string_lossy();
+        let part = select(&table, &word)
+            .map_err(|error| Refusal::Select(error.to_string(), table.clone()))?
+            .clone();
+        self.reader = Arc::new(
+            Window::new(self.container.disk(), part.start..part.end())
+                .map_err(|error| Refusal::Table(Box::new(error)))?,
+        );
+        self.part = Some(part);
+        Ok(())
+    }
+}
+
+/// Returns number, type, name and size of a partition.
+fn shown(partition: &Partition) -> String {
+    let kind = partition.kind;
+    let kind = kind.name().unwrap_or_else(|| kind.to_string());
+    let name = match partition.name.as_str() {
+        "" => String::new(),
+        name => format!(" {:?}", listing::shown(name.as_bytes())),
+    };
+    format!(
+        "#{} {kind}{name} ({})",
+        partition.number,
+        human(partition.len)
+    )
+}
+
+/// Why there is no such partition.
+enum Refusal {
+    Table(Box<dyn std::error::Error + Send + Sync>),
+    NoTable,
+    Select(String, Table),
+}
+
+impl Refusal {
+    fn in_what(self, what: String) -> Failure {
+        match self {
+            Self::Table(error) => Failure::failed(what).because(error),
+            Self::NoTable => Failure::failed(what)
+                .because("it has no partitions")
+                .help("name it without #"),
+            Self::Select(error, table) => {
+                let words: Vec<String> = table.partitions.iter().map(shown).collect();
+                Failure::failed(what)
+                    .because(error)
+                    .help(format!("there are {}", words.join(", ")))
+            }
+        }
+    }
+}
+
+/// The files that images may name.
+struct Leave {
+    allowed: Vec<PathBuf>,
+}
+
+/// Why an image file cannot be opened.
+enum Denied {
+    Open(OpenError),
+    /// A file of the chain, by its path.
+    Inside(PathBuf, Box<Denied>),
+    NoLeave(qcow2::Role, String),
+    TooLong,
+}
+
+impl From<OpenError> for Denied {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl Leave {
+    fn new(args: &ReadArgs) -> Self {
+        let allowed = args
+            .allow_backing
+            .iter()
+            .filter_map(|path| path.canonicalize().ok());
+        Self {
+            allowed: allowed.collect(),
+        }
+    }
+
+    /// Opens an image file, and those it names where there is leave to.
+    fn container(
+        &self,
+        path: &Path,
+        file: Arc<FileReader>,
+        format: Option<Format>,
+        depth: usize,
+    ) -> Result<Container, Denied> {
+        let file: Arc<dyn BlockRead> = file;
+        let format = match format {
+            Some(format) => format,
+            None => forger_disk::detect(&file).map_err(OpenError::Block)?,
+        };
+        let mut neighbours = qcow2::Neighbours::default();
+        if format == Format::Qcow2 {
+            let header = qcow2::Header::read(&file).map_err(OpenError::Qcow2)?;
+            if let Some(name) = &header.backing_file {
+                let format = match header.backing_format.as_deref() {
+                    Some("raw") => Some(Format::Raw),
+                    Some("qcow2") => Some(Format::Qcow2),
+                    _ => None,
+                };
+                let role = qcow2::Role::Backing;
+                let (path, file) = self.neighbour(path, role, name)?;
+                let inside = |denied| Denied::Inside(path.clone(), Box::new(denied));
+                if depth >= MAX_CHAIN {
+                    return Err(inside(Denied::TooLong));
+                }
+                let backing = self
+                    .container(&path, file, format, depth + 1)
+                    .map_err(inside)?;
+                neighbours.backing = Some(backing.disk());
+            }
+            if let Some(name) = &header.data_file {
+                let (_, file) = self.neighbour(path, qcow2::Role::Data, name)?;
+                neighbours.data = Some(file);
+            }
+        }
+        Ok(Container::open_with(file, Some(format), neighbours)?)
+    }
+
+    /// Opens a file that an image names, relative to the image, if it may.
+    fn neighbour(
+        &self,
+        image: &Path,
+        role: qcow2::Role,
+        name: &str,
+    ) -> Result<(PathBuf, Arc<FileReader>), Denied> {
+        let path = image.parent().unwrap_or(Path::new("")).join(name);
+        // Only a file that was named is touched; the others are not even looked at.
+        let real = self
+            .allowed
+            .iter()
+            .find(|allowed| path.canonicalize().is_ok_and(|path| path == **allowed))
+            .ok_or_else(|| Denied::NoLeave(role, name.to_owned()))?;
+        let file = FileReader::open(real).map_err(OpenError::Block)?;
+        Ok((real.clone(), Arc::new(file)))
+    }
+}
+
+impl Denied {
+    fn failure(self, what: String) -> Failure {
+        match self {
+            Self::Open(OpenError::Block(error)) => remedy::block(what, error),
+            Self::Open(error) => Failure::failed(what).because(error),
+            Self::Inside(path, denied) => {
+                denied.failure(format!("{what}, which builds on {}", path.display()))
+            }
+            Self::NoLeave(role, name) => {
+                let name = listing::shown(name.as_bytes());
+                Failure::failed(what)
+                    .because(format!("it needs its {role}, which it calls {name}"))
+                    .help("--allow-backing FILE lets it read that file")
+            }
+            Self::TooLong => Failure::failed(what)
+                .because(format!("more than {MAX_CHAIN} images build on each other")),
+        }
+    }
+}
