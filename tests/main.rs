@@ -8,6 +8,7 @@ mod bundle;
 mod check;
 mod corpus;
 mod diff;
+mod disk;
 mod du;
 mod edit;
 mod find;

@@ -28,15 +28,7 @@ impl Opened {
     ///
     /// # Errors
     /// A file that cannot be read, or holds no filesystem.
-    pub(crate) fn open(typed: &OsStr) -> Result<Self, Failure> {
-        Self::open_with(typed, &ReadArgs::default())
-    }
-
-    /// Opens what was typed as the options say.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub(crate) fn open_with(typed: &OsStr, args: &ReadArgs) -> Result<Self, Failure> {
+    pub(crate) fn open(typed: &OsStr, args: &ReadArgs) -> Result<Self, Failure> {
         let address = Address::parse(typed, |path| path.exists());
         let medium = Medium::open(&address, args)?;
         let image = filesystem(&address, &medium)?;

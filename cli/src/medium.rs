@@ -152,7 +152,7 @@ struct Leave {
 enum Denied {
     Open(OpenError),
     /// A file of the chain, by its path.
-    Inside(PathBuf, Box<Denied>),
+    Inside(PathBuf, Box<Self>),
     NoLeave(qcow2::Role, String),
     TooLong,
 }

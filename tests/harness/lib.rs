@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod cache;
+pub mod disks;
 pub mod e2fsprogs;
 pub mod forger;
 pub mod generated;

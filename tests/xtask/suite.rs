@@ -9,11 +9,12 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 18] = [
+const TOOLS: [(&str, &str); 22] = [
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
+    ("fdisk", "fdisk"),
     ("g++", "g++"), // libFuzzer is C++
     ("genext2fs", "genext2fs"),
     ("getfattr", "attr"),
@@ -21,8 +22,11 @@ const TOOLS: [(&str, &str); 18] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("mmdebstrap", "mmdebstrap"),
     ("mount", "mount"),
+    ("qemu-img", "qemu-utils"),
     ("setfacl", "acl"),
     ("setpriv", "util-linux"),
+    ("sfdisk", "fdisk"),
+    ("sgdisk", "gdisk"),
     ("strace", "strace"),
     ("tar", "tar"),
     ("time", "time"),

@@ -7,11 +7,13 @@ use clap::Args;
 
 use super::inject::{self, Inject};
 use super::owner::{self, Owner};
+use super::read::ReadArgs;
 use crate::exit::Failure;
 
 /// The help text of SOURCE, the same wherever it stands.
 pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any compression, a FIFO, \
-                                      - for standard input, a folder, or an ext2, ext3 or ext4 image";
+                                      - for standard input, a folder, or an ext2, ext3 or ext4 image, \
+                                      alone or on a disk (vm.qcow2#root)";
 
 /// The source and what changes on the way in.
 #[derive(Args, Clone, Debug, Default)]
@@ -84,6 +86,9 @@ pub(crate) struct SourceArgs {
     /// Reads on after the end-of-archive marker: several tars one after the other
     #[arg(long)]
     pub(crate) concatenated: bool,
+
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
 }
 
 /// A source as it was named, before anybody looked what it is.

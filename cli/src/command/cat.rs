@@ -38,7 +38,7 @@ pub(crate) struct Args {
 /// Writes every file to standard output.
 pub(super) fn run(args: &Args, _global: Global) -> Result<(), Failure> {
     for address in &args.addresses {
-        let opened = Opened::open_with(address, &args.read)?;
+        let opened = Opened::open(address, &args.read)?;
         if opened.address.path.is_none() {
             return Err(
                 Failure::usage(format!("{} names no file inside", address.display()))

@@ -126,7 +126,7 @@ fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let output = Output::check(&args.out, args.write)?;
     let threads = args.threads.map_or_else(config::processors, usize::from);
     let input = Input::open(&args.input, &args.read, format == Format::Raw, console)?;
-    let input_format = input.format().to_owned();
+    let input_format = input.format();
     let what = || format!("cannot make {}", output.product());
     let made = |size, file_len| Made {
         path: output.path().to_owned(),

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use forger_fs::ext4::{FileType, Inode, InodeNo};
 use serde_json::json;
 
+use crate::args::read::ReadArgs;
 use crate::args::size::human;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
@@ -57,13 +58,16 @@ pub(crate) struct Args {
     /// Shows sizes in bytes
     #[arg(short, long)]
     bytes: bool,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Prints the sizes.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut lines = Lines::start();
     for address in &args.addresses {
-        let opened = Opened::open(address)?;
+        let opened = Opened::open(address, &args.read)?;
         let mut counter = Counter {
             args,
             opened: &opened,

@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 
 fn extract(args: &Args, console: &Console) -> Result<(), Failure> {
     let output = Output::check(&args.to_tar, args.write)?;
-    let opened = Opened::open_with(&args.address, &args.read)?;
+    let opened = Opened::open(&args.address, &args.read)?;
     let mut tree = opened.image.tree().map_err(|error| opened.failure(error))?;
     leave_out_what_mkfs_makes(&mut tree);
     let what = || format!("cannot make {}", output.product());

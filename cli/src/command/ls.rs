@@ -49,7 +49,7 @@ pub(crate) struct Args {
 
 /// Prints the names.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let opened = Opened::open_with(&args.address, &args.read)?;
+    let opened = Opened::open(&args.address, &args.read)?;
     let start = opened.lookup(true)?;
     let mut lister = Lister {
         args,

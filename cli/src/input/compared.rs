@@ -15,6 +15,7 @@ use forger_fs::tree::{CollectError, Content, Meta, NodeId, Policy, Tree};
 
 use super::{Again, Opener, is_image};
 use crate::args::owner::Owner;
+use crate::args::read::ReadArgs;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::Environment;
 use crate::exit::Failure;
@@ -38,7 +39,11 @@ impl Compared {
     ///
     /// # Errors
     /// What cannot be opened or read.
-    pub(crate) fn open(typed: &OsStr, console: &mut Console) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        typed: &OsStr,
+        read: &ReadArgs,
+        console: &mut Console,
+    ) -> Result<Self, Failure> {
         let path = Path::new(typed);
         let named = Named::any(typed);
         let address = Address::parse(typed, |path| path.exists());
@@ -46,7 +51,7 @@ impl Compared {
         let mut compared = if named.is_stdin() {
             archive(&named, console)?
         } else if inside || (path.is_file() && is_image(path)) {
-            image(typed)?
+            image(typed, read)?
         } else if path.is_dir() {
             folder(&named, console)?
         } else {
@@ -67,8 +72,8 @@ impl Compared {
     }
 }
 
-fn image(typed: &OsStr) -> Result<Compared, Failure> {
-    let opened = Opened::open(typed)?;
+fn image(typed: &OsStr, read: &ReadArgs) -> Result<Compared, Failure> {
+    let opened = Opened::open(typed, read)?;
     let tree = opened.image.tree().map_err(|error| opened.failure(error))?;
     let path = opened.address.path_or_root();
     let start = tree

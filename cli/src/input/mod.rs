@@ -15,10 +15,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use forger::address::Address;
 use forger_block::FileReader;
 
 use forger_fs::decompress::{self, Format};
-use forger_fs::ext4::{Ignore, Image, Layer};
+use forger_fs::ext4::{Ignore, Layer};
 use forger_fs::folder::{self, Folder, Owners};
 use forger_fs::observe::{Note, Observer};
 use forger_fs::source::{self, Exclude, Select, Source};
@@ -30,8 +31,9 @@ use crate::args::owner::Owner;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::Environment;
 use crate::exit::Failure;
+use crate::image::filesystem;
+use crate::medium::Medium;
 use crate::progress::Console;
-use crate::remedy;
 pub(crate) use labelled::InSource;
 use labelled::Labelled;
 use owned::Owned;
@@ -192,6 +194,10 @@ impl Opener<'_> {
 
     fn path(&mut self, path: &Path, expect: Expect) -> Result<Box<dyn Source>, Failure> {
         let name = path.display().to_string();
+        let address = Address::parse(path.as_os_str(), |path| path.exists());
+        if expect == Expect::Any && address.part.is_some() && address.path.is_none() {
+            return self.image(&address);
+        }
         let metadata = std::fs::metadata(path).map_err(|error| cannot("open", &name, error))?;
         match (metadata.is_dir(), expect) {
             (true, Expect::Tar) => Err(Failure::failed(format!(
@@ -211,20 +217,19 @@ impl Opener<'_> {
                 Err(Failure::failed(format!("{name} is no folder"))
                     .help("--rootfs-tar takes archives"))
             }
-            (false, Expect::Any) if metadata.is_file() && is_image(path) => self.image(path),
+            (false, Expect::Any) if metadata.is_file() && is_image(path) => self.image(&address),
             (false, _) => self.archive(path.as_os_str()),
         }
     }
 
-    /// Opens an ext2, ext3 or ext4 image; its contents are read in the order of its names.
-    fn image(&mut self, path: &Path) -> Result<Box<dyn Source>, Failure> {
-        let what = || format!("cannot read {}", path.display());
-        let file = FileReader::open(path).map_err(|error| remedy::block(what(), error))?;
-        let file = Arc::new(file);
-        self.again.files.push(Arc::clone(&file));
-        let tree = Image::open(file)
-            .and_then(|image| image.tree())
-            .map_err(|error| Failure::failed(what()).because(error))?;
+    /// Opens an ext2, ext3 or ext4 image, on a disk or alone; its contents are read in the order of
+    /// its names.
+    fn image(&mut self, address: &Address) -> Result<Box<dyn Source>, Failure> {
+        let medium = Medium::open(address, &self.args.read)?;
+        self.again.files.push(Arc::clone(&medium.file));
+        let tree = filesystem(address, &medium)?.tree().map_err(|error| {
+            Failure::failed(format!("cannot read {}", address.disk())).because(error)
+        })?;
         // The source borrows the tree, and both live until the command ends.
         let source = TreeSource::new(Box::leak(Box::new(tree)));
         Ok(match self.args.owner {
@@ -304,11 +309,25 @@ fn inject(file: &Inject) -> Result<Box<dyn Source>, Failure> {
     Ok(Box::new(Labelled::new(Box::new(source), label)))
 }
 
-/// Tells whether a file has the magic of an ext2, ext3 or ext4 superblock.
+/// Tells whether a file holds an ext2, ext3 or ext4 superblock, or is a disk: a qcow2 image, or
+/// partitioned.
 fn is_image(path: &Path) -> bool {
-    let mut magic = [0; 2];
-    let read = File::open(path).and_then(|file| file.read_exact_at(&mut magic, 1024 + 0x38));
-    read.is_ok() && magic == [0x53, 0xef]
+    let mut head = [0; 2048];
+    let Ok(len) = File::open(path).and_then(|file| file.read_at(&mut head, 0)) else {
+        return false;
+    };
+    let head = &head[..len];
+    let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
+    // An archive may begin with a file that begins like a disk.
+    let archive = has(257, b"ustar");
+    let container =
+        forger_disk::detect(&head.to_vec()).is_ok_and(|format| format != forger_disk::Format::Raw);
+    let partitioned = || {
+        FileReader::open(path).is_ok_and(|file| {
+            forger_disk::partition::read(&file, None).is_ok_and(|table| table.is_some())
+        })
+    };
+    has(1024 + 0x38, &[0x53, 0xef]) || !archive && (container || partitioned())
 }
 
 fn cannot(verb: &str, name: &str, error: io::Error) -> Failure {

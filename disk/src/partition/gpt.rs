@@ -280,7 +280,7 @@ fn array(raw: &RawHeader) -> Result<(usize, usize), CopyDamage> {
     );
     let wrong = CopyDamage::Entries { count, len };
     let all = u64::from(count).saturating_mul(len.into());
-    let possible = len >= 128 && len <= MAX_ENTRY_LEN && len.is_power_of_two();
+    let possible = (128..=MAX_ENTRY_LEN).contains(&len) && len.is_power_of_two();
     if !possible || count == 0 || all > MAX_ARRAY_LEN {
         return Err(wrong);
     }

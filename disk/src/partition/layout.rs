@@ -316,7 +316,7 @@ impl Layout {
             let raw = RawHeader {
                 signature: SIGNATURE,
                 revision: REVISION.into(),
-                header_size: (HEADER_LEN as u32).into(),
+                header_size: narrow(HEADER_LEN).into(),
                 header_crc32: 0.into(),
                 reserved: 0.into(),
                 my_lba: copy.my_lba.into(),
@@ -325,8 +325,8 @@ impl Layout {
                 last_usable_lba: (*usable.end()).into(),
                 disk_guid: guid.to_disk(),
                 partition_entry_lba: copy.entry_lba.into(),
-                number_of_partition_entries: (ENTRIES as u32).into(),
-                size_of_partition_entry: (ENTRY_LEN as u32).into(),
+                number_of_partition_entries: narrow(ENTRIES).into(),
+                size_of_partition_entry: narrow(ENTRY_LEN).into(),
                 partition_entry_array_crc32: crc32(&entries[..ENTRIES * ENTRY_LEN]).into(),
             };
             Bytes::copy_from_slice(&raw.seal())
@@ -397,7 +397,12 @@ fn check_twice(table: &Table, disk: Guid) -> Result<(), LayoutError> {
 }
 
 fn number(index: usize) -> u32 {
-    u32::try_from(index + 1).unwrap_or(u32::MAX)
+    narrow(index + 1)
+}
+
+/// Returns a small number in the width that the table has for it.
+fn narrow(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 /// Rounds up to a multiple; what exceeds all numbers exceeds every disk as well.

@@ -130,7 +130,7 @@ impl Geometry {
         let mut l1 = vec![0; usize::try_from(self.l1_entries * 8).unwrap_or(usize::MAX)];
         let (entries, _) = l1.as_chunks_mut::<8>();
         for (cluster, table) in (first..).zip(tables) {
-            let entry = COPIED | cluster * self.options.cluster_size;
+            let entry = COPIED | (cluster * self.options.cluster_size);
             entries[usize::try_from(table).unwrap_or(usize::MAX)] = entry.to_be_bytes();
         }
         l1

@@ -199,7 +199,7 @@ mod tests {
         let l2 = L2Tables::new(&runs, 10, tables, &options);
         let mut expected = vec![0; 4 * 512];
         for (cluster, host) in (3..5).chain(70..200).zip(10_u64..) {
-            let entry = (COPIED | host * 512).to_be_bytes();
+            let entry = (COPIED | (host * 512)).to_be_bytes();
             expected[cluster * 8..cluster * 8 + 8].copy_from_slice(&entry);
         }
         conformance::reader(&l2, &expected);

@@ -198,13 +198,13 @@ fn other_files_are_read_only_with_leave() {
 fn damaged_tables_are_errors_where_they_are_read() {
     let file = planned(&disk(), &Options::default());
     let l1 = usize::try_from(u64::from_be_bytes(file[40..48].try_into().unwrap())).unwrap();
-    let beyond = (super::entry::COPIED | 1 << 40).to_be_bytes();
+    let beyond = (super::entry::COPIED | (1 << 40)).to_be_bytes();
     assert!(with(&file, l1, &beyond).is_err());
     let l2 = l1 + 65_536;
     let image = with(&file, l2, &beyond).unwrap();
     assert!(image.read_at(0, &mut [0]).is_err());
     assert!(image.read_at(1 << 20, &mut [0]).is_ok());
-    let odd = (super::entry::COPIED | 65_536 + 512).to_be_bytes();
+    let odd = (super::entry::COPIED | (65_536 + 512)).to_be_bytes();
     assert!(with(&file, l2, &odd).unwrap().read_at(0, &mut [0]).is_err());
     let noise = (super::entry::COMPRESSED | 70_000).to_be_bytes();
     let image = with(&file, l2, &noise).unwrap();

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use forger_fs::observe::Observer;
 use forger_fs::tree::compare::Comparison;
 
+use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::input::compared::Compared;
@@ -21,8 +22,8 @@ use crate::remedy;
 #[command(
     arg_required_else_help = true,
     after_long_help = "\
-A and B are what mkfs takes as SOURCE, each: an ext2, ext3 or ext4 image, a path in one
-(rootfs.ext4:/etc), a tar of any compression, - for standard input, or a folder.
+A and B are what mkfs takes as SOURCE, each: an ext2, ext3 or ext4 image, alone or on
+a disk (vm.qcow2#root), a path in one (rootfs.ext4:/etc), a tar of any compression, - for standard input, or a folder.
 
 Each name that is only in A (-), only in B (+) or differs (~) is one line, in order of the bytes of
 the names, a folder before what is in it, with what differs: type, mode, owner, size, content (and
@@ -62,6 +63,9 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     ignore: Vec<Ignored>,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// What `--ignore` takes.
@@ -92,8 +96,8 @@ fn compare(args: &Args, global: Global, console: &mut Console) -> Result<bool, F
     if args.first == "-" && args.second == "-" {
         return Err(Failure::usage("A and B cannot both be standard input"));
     }
-    let first = Compared::open(&args.first, console)?;
-    let second = Compared::open(&args.second, console)?;
+    let first = Compared::open(&args.first, &args.read, console)?;
+    let second = Compared::open(&args.second, &args.read, console)?;
     let mut lines = Lines::start();
     let mut different = false;
     let what = || {

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use forger_fs::ext4::{FileType, Inode};
 use forger_fs::source::Glob;
 
+use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::image::{ADDRESS_HELP, Opened};
@@ -79,6 +80,9 @@ pub(crate) struct Args {
     /// Ends each path with a NUL and writes it as it is
     #[arg(short = '0', long)]
     print0: bool,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Prints what was found.
@@ -89,7 +93,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
                 .help("JSON needs no NULs: its names are escaped"),
         );
     }
-    let opened = Opened::open(&args.address)?;
+    let opened = Opened::open(&args.address, &args.read)?;
     let mut finder = Finder {
         opened: &opened,
         globs: args.globs.iter().map(|glob| compiled(glob)).collect(),

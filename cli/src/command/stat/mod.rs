@@ -5,6 +5,7 @@ mod text;
 
 use std::ffi::OsString;
 
+use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::image::Opened;
@@ -39,13 +40,16 @@ pub(crate) struct Args {
     /// Shows where the content stands, block by block; so does --verbose
     #[arg(short, long)]
     extents: bool,
+
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Prints the facts of every node.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut lines = Lines::start();
     for (place, address) in args.addresses.iter().enumerate() {
-        let opened = Opened::open(address)?;
+        let opened = Opened::open(address, &args.read)?;
         let inode = opened.lookup(args.dereference)?;
         let facts = facts::collect(&opened, &inode, args.extents || global.verbose)
             .map_err(|error| opened.failure(error))?;

@@ -1,0 +1,386 @@
+//! Partition tables and image formats, judged by qemu-img, sgdisk, fdisk and sfdisk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forger_block::{BlockRead, FileReader, ForwardFile, Publish};
+use forger_disk::partition::{self, Kind, Layout, Part, Size};
+use forger_disk::{Unwatched, copy};
+use forger_tests::disks::{assert_consistent, assert_equal, qemu_convert, raw};
+use forger_tests::forger::forger;
+use forger_tests::process::{Output, Run};
+use forger_tests::scratch::Scratch;
+use forger_tests::{need, workspace};
+
+fn convert(from: &Path, to: &Path, args: &[&str]) -> Output {
+    let run = forger().arg("convert").arg(from).arg(to);
+    run.arg("--no-sync").args(args.iter().copied()).ok()
+}
+
+/// Plans a disk with an ESP, swap and a root partition that holds `content`.
+fn disk(scratch: &Scratch, name: &str, sector_size: u64, content: &Path) -> PathBuf {
+    let part = |kind: &str, name: &str, size| Part {
+        kind: Kind::guid_named(kind).unwrap(),
+        name: name.to_owned(),
+        size,
+        ..Part::default()
+    };
+    let root: Arc<dyn BlockRead> = Arc::new(FileReader::open(content).unwrap());
+    let layout = Layout {
+        sector_size,
+        seed: b"tests".to_vec(),
+        size: Some(256 << 20),
+        parts: vec![
+            part("esp", "EFI system", Size::Bytes(33 << 20)),
+            part("swap", "swap", Size::Share(500)),
+            Part {
+                content: Some(root),
+                attributes: partition::ATTRIBUTE_GROW_FILESYSTEM,
+                ..part("root-x86-64", "root", Size::Rest)
+            },
+        ],
+        ..Layout::default()
+    };
+    let planned = layout.plan().unwrap();
+    let path = scratch.path(name);
+    let publish = Publish {
+        force: true,
+        sync: false,
+    };
+    let mut sink = Box::new(ForwardFile::create(&path, publish).unwrap());
+    copy(&planned.image, &mut *sink, 1, &mut Unwatched).unwrap();
+    forger_block::BlockSink::finish(sink).unwrap();
+    path
+}
+
+fn sample(scratch: &Scratch) -> PathBuf {
+    scratch.mkfs(
+        &workspace().join("testdata/sample-rootfs.tar.zst"),
+        "sample.ext4",
+        &[],
+    )
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_str(&output.text()).unwrap()
+}
+
+#[test]
+fn qcow2_of_every_kind_is_what_qemu_img_reads() {
+    need!("qemu-img");
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    for (number, args) in [
+        "",
+        "--qcow2-version 2",
+        "--cluster-size 512",
+        "--cluster-size 2M",
+        "--compress zlib",
+        "--compress zlib:1 --qcow2-version 2 --cluster-size 512",
+        "--compress zlib:9 --cluster-size 2M",
+        "--compress zstd",
+        "--compress zstd:19 --cluster-size 4K",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let args: Vec<&str> = args.split_whitespace().collect();
+        let image = scratch.path(&format!("{number}.qcow2"));
+        convert(&disk, &image, &args);
+        assert_consistent(&image);
+        assert_equal(&disk, &image);
+        let one = scratch.path(&format!("{number}-one.qcow2"));
+        convert(&disk, &one, &[&args[..], &["--threads", "1"]].concat());
+        assert!(
+            fs::read(&one).unwrap() == fs::read(&image).unwrap(),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn every_qcow2_that_qemu_img_makes_is_read() {
+    need!("qemu-img");
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let expected = fs::read(&disk).unwrap();
+    for (number, options) in [
+        "compat=0.10",
+        "cluster_size=512",
+        "cluster_size=2M",
+        "refcount_bits=1",
+        "refcount_bits=64",
+        "lazy_refcounts=on",
+        "extended_l2=on",
+        "preallocation=metadata",
+        "preallocation=full",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for compressed in [&[][..], &["-c"], &["-c", "-o", "compression_type=zstd"]] {
+            let old = options == "compat=0.10" && compressed.len() > 1;
+            if old || options.starts_with("preallocation") && !compressed.is_empty() {
+                continue;
+            }
+            let image = scratch.path(&format!("{number}-{}.qcow2", compressed.len()));
+            qemu_convert(
+                &disk,
+                &image,
+                &[&["-O", "qcow2", "-o", options], compressed].concat(),
+            );
+            let back = scratch.path("back.raw");
+            convert(&image, &back, &["--force"]);
+            assert!(
+                fs::read(&back).unwrap() == expected,
+                "{options} {compressed:?}"
+            );
+            // Holes are kept: what was allocated is about 2.6 MB.
+            let blocks = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&back).unwrap());
+            assert!(blocks * 512 < 5 << 20, "{options}: {blocks}");
+        }
+    }
+}
+
+#[test]
+fn snapshots_are_listed_and_the_active_state_is_read() {
+    need!("qemu-img");
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let image = scratch.path("disk.qcow2");
+    convert(&disk, &image, &[]);
+    let qemu = |args: &[&str]| Run::new("qemu-img").args(args).arg(&image).ok();
+    qemu(&["snapshot", "-c", "before"]);
+    let facts = json(&forger().args(["info", "--output", "json"]).arg(&image).ok());
+    assert_eq!(facts["qcow2"]["snapshots"][0]["name"], "before");
+    assert_eq!(facts["format"], "qcow2");
+    assert_equal(&disk, &image);
+    let back = scratch.path("back.raw");
+    convert(&image, &back, &[]);
+    assert!(fs::read(&back).unwrap() == fs::read(&disk).unwrap());
+}
+
+#[test]
+fn files_that_images_name_are_opened_with_leave_only() {
+    need!("qemu-img");
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let create = |args: &[&str]| {
+        Run::new("qemu-img")
+            .arg("create")
+            .args(args)
+            .dir(scratch.root())
+            .ok()
+    };
+    create(&["-f", "qcow2", "-b", "disk.raw", "-F", "raw", "mid.qcow2"]);
+    create(&["-f", "qcow2", "-b", "mid.qcow2", "-F", "qcow2", "top.qcow2"]);
+    create(&[
+        "-f",
+        "qcow2",
+        "-o",
+        "data_file=data.raw,size=1M",
+        "split.qcow2",
+    ]);
+    let refused = |name: &str, args: &[&str]| {
+        let run = forger().arg("convert").arg(scratch.path(name));
+        let run = run
+            .arg(scratch.path("never.raw"))
+            .args(args.iter().copied());
+        let output = run.output();
+        assert_eq!(output.status.code(), Some(1), "{output}");
+        output.errors()
+    };
+    assert!(refused("top.qcow2", &[]).contains("mid.qcow2"));
+    let leave = |name: &str| format!("--allow-backing={}", scratch.path(name).display());
+    let (base, mid) = (leave("disk.raw"), leave("mid.qcow2"));
+    assert!(refused("top.qcow2", &[&mid]).contains("disk.raw"));
+    assert!(refused("split.qcow2", &[]).contains("data file"));
+    let back = scratch.path("back.raw");
+    convert(&scratch.path("top.qcow2"), &back, &[&base, &mid]);
+    assert!(fs::read(&back).unwrap() == fs::read(&disk).unwrap());
+    convert(
+        &scratch.path("split.qcow2"),
+        &back,
+        &[&leave("data.raw"), "--force"],
+    );
+    assert_eq!(fs::read(&back).unwrap(), vec![0; 1 << 20]);
+    // Two that name each other end.
+    let loops = |base: &str, name: &str| {
+        create(&["-u", "-f", "qcow2", "-b", base, "-F", "qcow2", name, "1M"]);
+    };
+    loops("b.qcow2", "a.qcow2");
+    loops("a.qcow2", "b.qcow2");
+    let error = refused("a.qcow2", &[&leave("a.qcow2"), &leave("b.qcow2")]);
+    assert!(error.contains("build on each other"), "{error}");
+}
+
+#[test]
+fn standard_input_and_output_take_raw_compressed_and_qcow2() {
+    need!("qemu-img", "xz");
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let bytes = fs::read(&disk).unwrap();
+    let image = scratch.path("disk.qcow2");
+    convert(&disk, &image, &[]);
+    let piped = |input: &Path, args: &[&str]| {
+        let run = forger()
+            .args(["convert", "-", "-", "-q"])
+            .stdin_piped(input);
+        run.args(args.iter().copied()).ok().stdout
+    };
+    assert!(piped(&disk, &["--format", "raw"]) == bytes);
+    assert!(piped(&disk, &["--format", "qcow2"]) == fs::read(&image).unwrap());
+    assert!(piped(&image, &["--format", "raw"]) == bytes);
+    let packed = piped(&disk, &["--format", "qcow2", "--compress", "zstd"]);
+    let path = scratch.file("packed.qcow2", packed);
+    assert_consistent(&path);
+    assert_equal(&disk, &path);
+    Run::new("xz").args(["-k", "-0"]).arg(&disk).ok();
+    let squeezed = scratch.path("disk.raw.xz");
+    let back = scratch.path("back.qcow2");
+    convert(&squeezed, &back, &[]);
+    assert!(fs::read(&back).unwrap() == fs::read(&image).unwrap());
+    assert!(piped(&squeezed, &["--format", "raw"]) == bytes);
+}
+
+#[test]
+fn planned_tables_are_what_sgdisk_and_fdisk_want() {
+    need!("sgdisk", "sfdisk", "fdisk");
+    let scratch = Scratch::new();
+    let content = scratch.file("content", vec![7; 3 << 20]);
+    let small = disk(&scratch, "512.img", 512, &content);
+    let verdict = Run::new("sgdisk").arg("-v").arg(&small).ok().text();
+    assert!(verdict.contains("No problems found."), "{verdict}");
+    let large = disk(&scratch, "4096.img", 4096, &content);
+    let verdict = Run::new("fdisk")
+        .args(["-b", "4096", "-l"])
+        .arg(&large)
+        .ok();
+    let text = verdict.text();
+    assert!(text.contains("Disklabel type: gpt"), "{verdict}");
+    assert!(
+        text.contains("Linux root (x86-64)") && verdict.errors().is_empty(),
+        "{verdict}"
+    );
+
+    let judged = json(&Run::new("sfdisk").arg("--json").arg(&small).ok());
+    let facts = json(&forger().args(["info", "--output", "json"]).arg(&small).ok());
+    let table = &judged["partitiontable"];
+    let ours = &facts["partition_table"];
+    let same = |one: &serde_json::Value, other: &serde_json::Value| {
+        let lower = |value: &serde_json::Value| value.as_str().unwrap().to_lowercase();
+        assert_eq!(lower(one), lower(other));
+    };
+    same(&table["id"], &ours["id"]);
+    for (number, theirs) in table["partitions"].as_array().unwrap().iter().enumerate() {
+        let ours = &ours["partitions"][number];
+        same(&theirs["uuid"], &ours["guid"]);
+        same(&theirs["type"], &ours["type"]);
+        same(&theirs["name"], &ours["name"]);
+        let sectors = |field| theirs[field].as_u64().unwrap() * 512;
+        assert_eq!(sectors("start"), ours["start"].as_u64().unwrap());
+        assert_eq!(sectors("size"), ours["size"].as_u64().unwrap());
+    }
+}
+
+#[test]
+fn tables_that_others_make_are_read() {
+    need!("sfdisk");
+    let scratch = Scratch::new();
+    let script = |name: &str, text: &str| {
+        let path = scratch.file(name, "");
+        Run::new("truncate").args(["-s", "64M"]).arg(&path).ok();
+        Run::new("sfdisk").arg(&path).stdin(text).ok();
+        json(&forger().args(["info", "--output", "json"]).arg(&path).ok())
+    };
+    let gpt = "label: gpt\nsize=8M, type=uefi\nsize=8M, type=linux, name=\"data é\"\nsize=8M, type=swap\n";
+    let facts = script("gpt.img", gpt);
+    let partitions = &facts["partition_table"]["partitions"];
+    assert_eq!(partitions[0]["type_name"], "esp");
+    assert_eq!(partitions[1]["name"], "data é");
+    assert_eq!(partitions[2]["start"], 17 << 20);
+    let mbr =
+        "label: dos\nsize=8M, type=83, bootable\ntype=5\nsize=8M, type=82\nsize=8M, type=83\n";
+    let facts = script("mbr.img", mbr);
+    let numbers: Vec<u64> = facts["partition_table"]["partitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|partition| partition["number"].as_u64())
+        .collect();
+    assert_eq!(numbers, [1, 2, 5, 6]);
+    assert_eq!(facts["partition_table"]["scheme"], "mbr");
+}
+
+#[test]
+fn commands_reach_into_partitions_of_every_format() {
+    need!("e2fsck");
+    let scratch = Scratch::new();
+    let root = sample(&scratch);
+    let disk = disk(&scratch, "disk.img", 512, &root);
+    let packed = scratch.path("disk.qcow2");
+    convert(&disk, &packed, &["--compress", "zstd"]);
+    let plain = forger()
+        .arg("cat")
+        .arg(format!("{}:/etc/os-release", root.display()))
+        .ok()
+        .stdout;
+    for image in [&disk, &packed] {
+        for part in ["3", "root", "root-x86-64"] {
+            let address = format!("{}#{part}:/etc/os-release", image.display());
+            assert_eq!(forger().arg("cat").arg(address).ok().stdout, plain);
+        }
+        let whole = format!("{}#root", image.display());
+        assert_eq!(forger().arg("check").arg(&whole).ok().text(), "clean\n");
+        let missing = forger().arg("ls").arg(image).output();
+        assert_eq!(missing.status.code(), Some(1));
+        assert!(missing.errors().contains("#3 root-x86-64"), "{missing}");
+    }
+    // A partition as a disk, and as the source of a filesystem.
+    let taken = scratch.path("taken.raw");
+    let address = format!("{}#root", packed.display());
+    convert(Path::new(&address), &taken, &[]);
+    let len = fs::metadata(&root).unwrap().len();
+    let bytes = fs::read(&taken).unwrap();
+    assert!(bytes[..usize::try_from(len).unwrap()] == fs::read(&root).unwrap());
+    let copy = scratch.mkfs(Path::new(&address), "copy.ext4", &[]);
+    let direct = scratch.mkfs(&root, "direct.ext4", &[]);
+    assert!(fs::read(copy).unwrap() == fs::read(direct).unwrap());
+    let absent = forger()
+        .arg("ls")
+        .arg(format!("{}#home", disk.display()))
+        .output();
+    assert!(absent.errors().contains("home"), "{absent}");
+}
+
+#[test]
+fn what_is_damaged_or_unclear_is_refused_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let image = scratch.path("disk.qcow2");
+    convert(&disk, &image, &[]);
+    let mut bytes = fs::read(&image).unwrap();
+    bytes.truncate(bytes.len() - (1 << 20));
+    let cut = scratch.file("cut.qcow2", bytes);
+    let out = scratch.path("out.raw");
+    let output = forger().arg("convert").arg(&cut).arg(&out).output();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.errors().contains("qcow2"), "{output}");
+    assert!(!out.exists());
+    let usage = |args: &[&str]| {
+        let output = forger()
+            .arg("convert")
+            .arg(&disk)
+            .args(args.iter().copied())
+            .output();
+        assert_eq!(output.status.code(), Some(2), "{output}");
+    };
+    usage(&["out"]);
+    usage(&["out.raw", "--compress", "zstd"]);
+    usage(&["out.qcow2", "--compress", "lzo"]);
+    usage(&["out.qcow2", "--cluster-size", "100"]);
+    let exists = forger().arg("convert").arg(&disk).arg(&image).output();
+    assert_eq!(exists.status.code(), Some(1));
+    assert!(exists.errors().contains("--force"), "{exists}");
+}
