@@ -11,6 +11,7 @@ mod diff;
 mod disk;
 mod du;
 mod edit;
+mod extract;
 mod find;
 mod folder;
 mod inspect;

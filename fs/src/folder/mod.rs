@@ -33,6 +33,7 @@ mod levels;
 mod options;
 mod status;
 mod visit;
+mod write;
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -45,6 +46,7 @@ pub use contents::Contents;
 pub use error::Error;
 pub use host_file::HostFile;
 pub use options::{Options, Owners};
+pub use write::{Kept, NotKept, WriteError, WriteOptions, clear, remove, write_as, write_into};
 
 use crate::source::{self, BodyRun, Entry, EntryKind, Exclude, Source};
 use crate::tree::{Device, Meta, shown};

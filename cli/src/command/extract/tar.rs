@@ -1,6 +1,6 @@
-//! `forger extract IMAGE[:PATH] --to-tar OUT`
+//! What an image holds as a deterministic tar.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 
 use forger_block::BlockSink;
@@ -8,56 +8,17 @@ use forger_fs::source::{Entry, EntryKind};
 use forger_fs::tar::{WriteError, Writer};
 use forger_fs::tree::{Content, Kind, NodeId, Tree};
 
-use crate::args::Global;
-use crate::args::read::ReadArgs;
-use crate::args::run::WriteArgs;
+use super::Args;
 use crate::exit::Failure;
-use crate::image::{ADDRESS_HELP, Opened};
+use crate::image::Opened;
 use crate::lost_found;
 use crate::output::Output;
 use crate::progress::Console;
 use crate::remedy;
 
-/// Takes files out of an image, as a tar
-#[derive(Debug, clap::Args)]
-#[command(
-    arg_required_else_help = true,
-    after_long_help = "\
-The archive is deterministic (PAX, sorted, numeric owners) and holds everything: owners, modes, ns
-times, xattrs, ACLs, capabilities, devices, hard links, holes. Sockets, which no tar can hold, are
-refused by name. Left out is only what mkfs makes of itself: times that repeat the mtime, and an
-empty lost+found. So a deterministic tar that became an image comes back byte for byte. A folder becomes the archive's root; a file becomes its only member.
-
-Examples:
-  forger extract rootfs.ext4 --to-tar rootfs.tar
-  forger extract rootfs.ext4:/etc --to-tar - | tar -tvf -
-
-Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more)."
-)]
-pub(crate) struct Args {
-    #[arg(value_name = "IMAGE[:PATH]", help = ADDRESS_HELP)]
-    address: OsString,
-
-    /// The archive to make: a file, or - for standard output
-    #[arg(long, value_name = "OUT", required = true)]
-    to_tar: OsString,
-
-    #[command(flatten)]
-    write: WriteArgs,
-
-    #[command(flatten)]
-    read: ReadArgs,
-}
-
 /// Writes the archive.
-pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let mut console = Console::start(global)?;
-    let done = extract(args, &console);
-    console.conclude(done)
-}
-
-fn extract(args: &Args, console: &Console) -> Result<(), Failure> {
-    let output = Output::check(&args.to_tar, args.write)?;
+pub(super) fn extract(args: &Args, out: &OsStr, console: &Console) -> Result<(), Failure> {
+    let output = Output::check(out, args.write)?;
     let opened = Opened::open(&args.address, &args.read)?;
     let mut tree = opened.image.tree().map_err(|error| opened.failure(error))?;
     leave_out_what_mkfs_makes(&mut tree);
