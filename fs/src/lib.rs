@@ -18,3 +18,4 @@ pub mod observe;
 pub mod source;
 pub mod tar;
 pub mod tree;
+pub mod verity;
