@@ -30,3 +30,4 @@ mod secrets;
 mod semantics;
 mod stat;
 mod tidy;
+mod verity;

@@ -266,7 +266,7 @@ fn random_filesystems_become_what_resize2fs_makes_of_them() {
 #[ignore = "takes minutes"]
 fn many_random_filesystems_become_what_resize2fs_makes_of_them() {
     need!("mke2fs", "resize2fs", "dumpe2fs", "e2fsck");
-    let count = std::env::var(VARIABLE).map_or(400, |text| text.parse().unwrap());
+    let count = std::env::var(VARIABLE).map_or(200, |text| text.parse().unwrap());
     random(2, count);
 }
 

@@ -8,6 +8,7 @@ use forger_fs::source::Error as Source;
 use forger_fs::tar::Error as Tar;
 use forger_fs::tree;
 use forger_fs::tree::CollectError;
+use forger_fs::verity::Error as Verity;
 
 use crate::args::size::human;
 use crate::exit::Failure;
@@ -91,6 +92,23 @@ pub(crate) fn block(what: String, error: Block) -> Failure {
             Failure::failed(what).because(error).help_if(help)
         }
     }
+}
+
+/// Explains why a hash tree could not be made, or does not fit.
+pub(crate) fn verity(what: String, error: Verity) -> Failure {
+    let help = match error {
+        Verity::Block(error) => return block(what, error),
+        Verity::Length { .. } => "truncate -s %4096 IMAGE fills it up to a whole block",
+        Verity::NoSuperblock { .. } => {
+            "--hash-offset and --hash-file say where the tree stands; without --check one is made"
+        }
+        Verity::Data { .. } | Verity::Tree { .. } => {
+            "the image was changed or is damaged: fetch or make it again"
+        }
+        Verity::Root { .. } => "this is the tree of another image than the one asked for",
+        error => return Failure::failed(what).because(error),
+    };
+    Failure::failed(what).because(error).help(help)
 }
 
 fn ext4_help(error: &Ext4) -> Option<String> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::args::Format;
 use crate::args::size::human;
 use crate::args::{time, uuid};
+use crate::hash_tree::HashTree;
 use crate::print;
 
 /// Returns the summary in the format that was asked for.
@@ -13,6 +14,26 @@ pub(crate) fn report(format: Format, path: Option<&str>, summary: &Summary) -> S
     match format {
         Format::Text => text(path, summary),
         Format::Json => print::json_line(&json(path, summary)),
+    }
+}
+
+/// Returns the summary, and what is known of the hash tree where there is one.
+pub(crate) fn with_tree(
+    format: Format,
+    path: Option<&str>,
+    summary: &Summary,
+    tree: Option<&HashTree>,
+) -> String {
+    let Some(tree) = tree else {
+        return report(format, path, summary);
+    };
+    match format {
+        Format::Text => text(path, summary) + &tree.text(),
+        Format::Json => {
+            let mut object = json(path, summary);
+            object["verity"] = tree.json();
+            print::json_line(&object)
+        }
     }
 }
 

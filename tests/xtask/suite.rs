@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 22] = [
+const TOOLS: [(&str, &str); 23] = [
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
@@ -30,6 +30,7 @@ const TOOLS: [(&str, &str); 22] = [
     ("strace", "strace"),
     ("tar", "tar"),
     ("time", "time"),
+    ("veritysetup", "cryptsetup-bin"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
 ];

@@ -12,6 +12,7 @@ pub(crate) mod size;
 pub(crate) mod source;
 pub(crate) mod time;
 pub(crate) mod uuid;
+pub(crate) mod verity;
 
 #[cfg(test)]
 mod tests;

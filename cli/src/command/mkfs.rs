@@ -8,10 +8,13 @@ use crate::args::Global;
 use crate::args::image::ImageArgs;
 use crate::args::run::RunArgs;
 use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
+use crate::args::verity::VerityArgs;
 use crate::config::Environment;
 use crate::exit::Failure;
+use crate::hash_tree::HashTree;
 use crate::input::Inputs;
 use crate::output::Output;
+use crate::output::verified::Verified;
 use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::{remedy, summary};
@@ -31,6 +34,7 @@ Examples:
   forger mkfs rootfs.tar.zst rootfs.ext4
   docker export box | forger mkfs - rootfs.ext4 --size 4G --label root
   forger mkfs ./rootfs rootfs.ext4 --exclude '/var/cache/*' --inject agent:/usr/bin/agent:0755
+  forger mkfs rootfs.tar rootfs.ext4 --verity            with a dm-verity hash tree behind it
   forger mkfs --dry-run --output json rootfs.tar
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
@@ -50,6 +54,9 @@ pub(crate) struct Args {
     image: ImageArgs,
 
     #[command(flatten)]
+    verity: VerityArgs,
+
+    #[command(flatten)]
     run: RunArgs,
 }
 
@@ -58,7 +65,12 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut console = Console::start(global)?;
     let made = make(args, &mut console);
     let made = console.conclude(made)?;
-    let text = summary::report(global.output, made.path.as_deref(), &made.summary);
+    let text = summary::with_tree(
+        global.output,
+        made.path.as_deref(),
+        &made.summary,
+        made.tree.as_ref(),
+    );
     print::summary(made.stream, global, &text)
 }
 
@@ -66,6 +78,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 struct Made {
     path: Option<String>,
     summary: ext4::Summary,
+    tree: Option<HashTree>,
     stream: Stream,
 }
 
@@ -80,6 +93,14 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         .as_deref()
         .map(|out| Output::check(out, args.run.write))
         .transpose()?;
+    let verified = match &output {
+        Some(output) if args.verity.verity => Some(Verified::check(
+            output,
+            args.verity.verity_hash_file.as_ref(),
+            args.run.write,
+        )?),
+        _ => None,
+    };
     let mut inputs = Inputs::open(
         &ends.source,
         &args.source,
@@ -89,25 +110,36 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     )?;
     inputs.warn_of(output.as_ref().and_then(Output::folder), console);
     let source = ends.source.shown();
-    let Some(output) = output else {
+    let Some(output) = &output else {
         let summary = ext4::dry_run(&mut inputs.layers(), &options, console).map_err(|error| {
             remedy::ext4(format!("cannot make a filesystem from {source}"), error)
         })?;
         return Ok(Made {
             path: None,
             summary,
+            tree: None,
             stream: Stream::Stdout,
         });
     };
     let what = || format!("cannot make {} from {source}", output.product());
-    let summary = if output.is_forward() && inputs.are_seekable() {
-        stream(&mut inputs, &options, &output, console, &what)?
+    let mut tree = None;
+    let summary = if let Some(verified) = verified {
+        let mut image = verified.open()?;
+        let summary = ext4::write(&mut inputs.layers(), &options, &mut image, console)
+            .map_err(|error| remedy::ext4(what(), error))?;
+        console.detail(&summary::derived(&summary));
+        let wanted = args.verity.wanted();
+        tree = Some(verified.finish(image, summary.size, &wanted, console)?);
+        summary
+    } else if output.is_forward() && inputs.are_seekable() {
+        stream(&mut inputs, &options, output, console, &what)?
     } else {
-        place(&mut inputs, &options, &output, console, &what)?
+        place(&mut inputs, &options, output, console, &what)?
     };
     Ok(Made {
         path: Some(output.path().to_owned()),
         summary,
+        tree,
         stream: output.result_stream(),
     })
 }

@@ -18,6 +18,7 @@ mod man;
 mod mkfs;
 mod resize;
 mod stat;
+mod verity;
 
 use clap::Subcommand;
 
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Bundle(bundle::Args),
     Edit(edit::Args),
     Resize(resize::Args),
+    Verity(verity::Args),
     Ls(ls::Args),
     Cat(cat::Args),
     Stat(stat::Args),
@@ -58,6 +60,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Bundle(args) => bundle::run(&args, cli.global),
         Command::Edit(args) => edit::run(&args, cli.global),
         Command::Resize(args) => resize::run(&args, cli.global),
+        Command::Verity(args) => verity::run(&args, cli.global),
         Command::Ls(args) => ls::run(&args, cli.global),
         Command::Cat(args) => cat::run(&args, cli.global),
         Command::Stat(args) => stat::run(&args, cli.global),
