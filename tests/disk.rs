@@ -144,6 +144,86 @@ fn every_qcow2_that_qemu_img_makes_is_read() {
 }
 
 #[test]
+fn vhd_vhdx_and_vmdk_are_what_qemu_img_reads_and_back() {
+    need!("qemu-img");
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let bytes = fs::read(&disk).unwrap();
+    for (name, args, streamed) in [
+        ("a.vhd", &[][..], Some("vhd")),
+        ("b.vhd", &["--format", "vhd-fixed"], Some("vhd-fixed")),
+        ("c.vhdx", &[], Some("vhdx")),
+        ("d.vhdx", &["--sector-size", "4096"], None),
+        ("e.vmdk", &[], None),
+        ("f.vmdk", &["--compress", "zlib"], None),
+    ] {
+        let image = scratch.path(name);
+        convert(&disk, &image, args);
+        // QEMU reads no VHDX with sectors of 4096 bytes.
+        let judged = !args.contains(&"--sector-size");
+        if judged {
+            assert_equal(&disk, &image);
+        }
+        if judged && !name.ends_with("vhd") {
+            Run::new("qemu-img").arg("check").arg(&image).ok();
+        }
+        let back = scratch.path(&format!("{name}.raw"));
+        convert(&image, &back, &[]);
+        let back = fs::read(back).unwrap();
+        assert!(back[..bytes.len()] == bytes, "{name}");
+        assert!(back[bytes.len()..].iter().all(|byte| *byte == 0), "{name}");
+        // Standard output gets the same, in order; a VMDK knows its file's name.
+        if let Some(format) = streamed {
+            let piped = forger().args(["convert", "-q", "--format", format]);
+            let piped = piped.arg(&disk).arg("-").ok().stdout;
+            assert!(piped == fs::read(&image).unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_vhd_vhdx_and_vmdk_that_qemu_img_makes_is_read() {
+    need!("qemu-img");
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let bytes = fs::read(&disk).unwrap();
+    for (number, args) in [
+        "-O vpc",
+        "-O vpc -o subformat=fixed",
+        "-O vpc -o force_size=on",
+        "-O vhdx",
+        "-O vhdx -o subformat=fixed",
+        "-O vhdx -o block_size=1M",
+        "-O vmdk",
+        "-O vmdk -o subformat=streamOptimized",
+        "-O vmdk -o zeroed_grain=on",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let args: Vec<&str> = args.split(' ').collect();
+        let image = scratch.path(&format!("{number}.image"));
+        qemu_convert(&disk, &image, &args);
+        let back = scratch.path("back.raw");
+        convert(&image, &back, &["--force"]);
+        let back = fs::read(back).unwrap();
+        assert!(back[..bytes.len()] == bytes, "{args:?}");
+        assert!(
+            back[bytes.len()..].iter().all(|byte| *byte == 0),
+            "{args:?}"
+        );
+    }
+    // What is in other files is refused.
+    for subformat in ["monolithicFlat", "twoGbMaxExtentSparse"] {
+        let image = scratch.path(&format!("{subformat}.vmdk"));
+        let options = format!("subformat={subformat}");
+        qemu_convert(&disk, &image, &["-O", "vmdk", "-o", &options]);
+        let output = forger().arg("info").arg(&image).output();
+        assert_eq!(output.status.code(), Some(1), "{output}");
+    }
+}
+
+#[test]
 fn snapshots_are_listed_and_the_active_state_is_read() {
     need!("qemu-img");
     let scratch = Scratch::new();

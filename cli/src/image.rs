@@ -11,7 +11,7 @@ use crate::listing;
 use crate::medium::Medium;
 
 /// What `IMAGE[#PART][:PATH]` means, for the help of every command that takes it.
-pub(crate) const ADDRESS_HELP: &str = "A disk (raw, qcow2) or an ext2, ext3 or ext4 image, a \
+pub(crate) const ADDRESS_HELP: &str = "A disk (raw, qcow2, vhd, vhdx, vmdk) or an ext2, ext3 or ext4 image, a \
                                        partition of it (#2, #esp, #root), and a path inside: \
                                        rootfs.ext4:/etc/passwd, vm.qcow2#root:/etc";
 

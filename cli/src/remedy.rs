@@ -2,7 +2,6 @@
 
 use forger::bundle::{Error as Bundle, OpenError};
 use forger_block::Error as Block;
-use forger_disk::qcow2::WriteError as Qcow2;
 use forger_fs::ext4::Error as Ext4;
 use forger_fs::source::Error as Source;
 use forger_fs::tar::Error as Tar;
@@ -66,17 +65,6 @@ pub(crate) fn open(what: String, error: OpenError) -> Failure {
         error => return Failure::failed(what).because(error),
     };
     Failure::failed(what).because(error).help(help)
-}
-
-/// Explains why a qcow2 image could not be made.
-pub(crate) fn qcow2(what: String, error: Qcow2) -> Failure {
-    match error {
-        Qcow2::Block(error) => block(what, error),
-        Qcow2::TooLarge { .. } => Failure::failed(what)
-            .because(error)
-            .help("--cluster-size makes them larger"),
-        error => Failure::failed(what).because(error),
-    }
 }
 
 /// Explains why an output could not be written, or an input not be read.

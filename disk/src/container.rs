@@ -5,7 +5,7 @@ use std::sync::Arc;
 use forger_block::BlockRead;
 
 use crate::detect::{Format, detect};
-use crate::qcow2;
+use crate::{qcow2, vhd, vhdx, vmdk};
 
 /// An open image file.
 #[derive(Clone, Debug)]
@@ -15,6 +15,12 @@ pub enum Container {
     Raw(Arc<dyn BlockRead>),
     /// A qcow2 image.
     Qcow2(Arc<qcow2::Image>),
+    /// A VHD image.
+    Vhd(Arc<vhd::Image>),
+    /// A VHDX image.
+    Vhdx(Arc<vhdx::Image>),
+    /// A VMDK image.
+    Vmdk(Arc<vmdk::Image>),
 }
 
 /// Why an image file cannot be opened.
@@ -27,6 +33,15 @@ pub enum OpenError {
     /// It is a qcow2 image that cannot be read.
     #[error(transparent)]
     Qcow2(#[from] qcow2::ReadError),
+    /// It is a VHD image that cannot be read.
+    #[error(transparent)]
+    Vhd(#[from] vhd::ReadError),
+    /// It is a VHDX image that cannot be read.
+    #[error(transparent)]
+    Vhdx(#[from] vhdx::ReadError),
+    /// It is a VMDK image that cannot be read.
+    #[error(transparent)]
+    Vmdk(#[from] vmdk::ReadError),
 }
 
 impl Container {
@@ -59,6 +74,9 @@ impl Container {
                 let image = qcow2::Image::open_with(file, neighbours)?;
                 Self::Qcow2(Arc::new(image))
             }
+            Format::Vhd => Self::Vhd(Arc::new(vhd::Image::open(file)?)),
+            Format::Vhdx => Self::Vhdx(Arc::new(vhdx::Image::open(file)?)),
+            Format::Vmdk => Self::Vmdk(Arc::new(vmdk::Image::open(file)?)),
         })
     }
 
@@ -68,6 +86,9 @@ impl Container {
         match self {
             Self::Raw(_) => Format::Raw,
             Self::Qcow2(_) => Format::Qcow2,
+            Self::Vhd(_) => Format::Vhd,
+            Self::Vhdx(_) => Format::Vhdx,
+            Self::Vmdk(_) => Format::Vmdk,
         }
     }
 
@@ -77,6 +98,9 @@ impl Container {
         match self {
             Self::Raw(file) => Arc::clone(file),
             Self::Qcow2(image) => Arc::<qcow2::Image>::clone(image),
+            Self::Vhd(image) => Arc::<vhd::Image>::clone(image),
+            Self::Vhdx(image) => Arc::<vhdx::Image>::clone(image),
+            Self::Vmdk(image) => Arc::<vmdk::Image>::clone(image),
         }
     }
 }

@@ -9,6 +9,9 @@ use std::fmt;
 
 use forger_block::{BlockRead, Result};
 
+use crate::vhd::footer;
+use crate::vhdx::layout;
+
 /// A format of disk images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,6 +20,12 @@ pub enum Format {
     Raw,
     /// QEMU's format, versions 2 and 3.
     Qcow2,
+    /// Virtual PC's and Azure's format.
+    Vhd,
+    /// Hyper-V's format.
+    Vhdx,
+    /// VMware's format, as one sparse file.
+    Vmdk,
 }
 
 impl fmt::Display for Format {
@@ -24,11 +33,15 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
+            Self::Vmdk => "vmdk",
         })
     }
 }
 
-/// Tells the format of an image file by its first bytes; what is not known is [`Format::Raw`].
+/// Tells the format of an image file by its first bytes, that of a fixed VHD by its last; what is
+/// not known is [`Format::Raw`].
 ///
 /// Whoever can write into a raw disk can make it look like another format. That has no
 /// consequences beyond a wrong content: no format makes this crate read other files.
@@ -44,7 +57,19 @@ pub fn detect(file: &dyn BlockRead) -> Result<Format> {
     }
     Ok(match magic {
         [b'Q', b'F', b'I', 0xfb, 0, 0, 0, 2 | 3] => Format::Qcow2,
-        _ => Format::Raw,
+        layout::FILE_SIGNATURE => Format::Vhdx,
+        footer::COOKIE => Format::Vhd,
+        [b'K', b'D', b'M', b'V', ..] => Format::Vmdk,
+        _ => match file.len().checked_sub(512) {
+            Some(end) if file.len().is_multiple_of(512) => {
+                file.read_at(end, &mut magic)?;
+                match magic == footer::COOKIE {
+                    true => Format::Vhd,
+                    false => Format::Raw,
+                }
+            }
+            _ => Format::Raw,
+        },
     })
 }
 
@@ -60,5 +85,10 @@ mod tests {
         assert_eq!(format(b"QFI\xfb\0\0\0\x01"), Format::Raw);
         assert_eq!(format(b"QFI"), Format::Raw);
         assert_eq!(format(b""), Format::Raw);
+        assert_eq!(format(b"vhdxfile"), Format::Vhdx);
+        assert_eq!(format(b"conectix"), Format::Vhd);
+        assert_eq!(format(b"KDMV\x01\0\0\0"), Format::Vmdk);
+        let fixed = [&[0; 3584][..], b"conectix", &[0; 504]].concat();
+        assert_eq!(format(&fixed), Format::Vhd);
     }
 }

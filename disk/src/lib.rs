@@ -7,7 +7,11 @@
 
 pub mod partition;
 pub mod qcow2;
+pub mod vhd;
+pub mod vhdx;
+pub mod vmdk;
 
+mod cache;
 mod container;
 mod copy;
 mod detect;
@@ -16,6 +20,7 @@ mod occupied;
 mod ordered;
 mod pieces;
 mod progress;
+mod words;
 
 pub use container::{Container, OpenError};
 pub use copy::{ZEROS, copy};

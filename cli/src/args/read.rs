@@ -16,7 +16,7 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) allow_backing: Vec<PathBuf>,
 
-    /// Takes images as of this format [default: told by their first bytes]
+    /// Takes images as raw, qcow2, vhd, vhdx or vmdk [default: told by their first bytes]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) input_format: Option<DiskFormat>,
 }
@@ -28,6 +28,12 @@ pub(crate) enum DiskFormat {
     Raw,
     /// QEMU's format
     Qcow2,
+    /// Virtual PC's and Azure's format
+    Vhd,
+    /// Hyper-V's format
+    Vhdx,
+    /// VMware's format
+    Vmdk,
 }
 
 impl From<DiskFormat> for Format {
@@ -35,6 +41,9 @@ impl From<DiskFormat> for Format {
         match format {
             DiskFormat::Raw => Self::Raw,
             DiskFormat::Qcow2 => Self::Qcow2,
+            DiskFormat::Vhd => Self::Vhd,
+            DiskFormat::Vhdx => Self::Vhdx,
+            DiskFormat::Vmdk => Self::Vmdk,
         }
     }
 }

@@ -33,7 +33,7 @@ Examples:
 Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more)."
 )]
 pub(crate) struct Args {
-    /// A disk (raw, qcow2), a partition of it, or an ext2, ext3 or ext4 image
+    /// A disk (raw, qcow2, vhd, vhdx, vmdk), a partition of it, or an ext2, ext3 or ext4 image
     #[arg(value_name = "IMAGE[#PART]")]
     image: OsString,
 
@@ -70,8 +70,12 @@ fn facts(address: &Address, medium: &Medium) -> Result<Value, Failure> {
         "size": medium.reader.len(),
         "file_size": medium.file_len,
     });
-    if let Container::Qcow2(image) = &medium.container {
-        facts["qcow2"] = of_qcow2(image.header());
+    match &medium.container {
+        Container::Qcow2(image) => facts["qcow2"] = of_qcow2(image.header()),
+        Container::Vhd(image) => facts["vhd"] = json!({ "fixed": image.is_fixed() }),
+        Container::Vhdx(image) => facts["vhdx"] = json!({ "sector_size": image.sector_size() }),
+        Container::Vmdk(image) => facts["vmdk"] = json!({ "compressed": image.is_compressed() }),
+        _ => {}
     }
     match &table {
         Some(table) => facts["partition_table"] = of_table(table),

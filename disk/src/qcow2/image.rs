@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use forger_block::{BlockRead, Error, Result, Run};
 
-use super::cache::Cache;
 use super::decompress::decompress;
 use super::entry::{self, Cluster};
 use super::error::{Damage, Place, ReadError, Role};
 use super::header::Header;
+use crate::cache::Cache;
 
 /// So much memory the L2 tables may take that are kept, in bytes.
 const TABLES: u64 = 16 << 20;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A bounded number of things by their place; the one that was not wanted the longest goes first.
 #[derive(Debug)]
-pub(super) struct Cache<T> {
+pub(crate) struct Cache<T> {
     limit: usize,
     state: Mutex<State<T>>,
 }
@@ -18,7 +18,7 @@ struct State<T> {
 
 impl<T> Cache<T> {
     /// Keeps things of `size` bytes, in so much memory; at least four.
-    pub(super) fn new(size: u64, memory: u64) -> Self {
+    pub(crate) fn new(size: u64, memory: u64) -> Self {
         let limit = usize::try_from(memory / size.max(1)).unwrap_or(usize::MAX);
         Self {
             limit: limit.clamp(4, 512),
@@ -32,7 +32,7 @@ impl<T> Cache<T> {
     /// Returns what belongs to `key`, which `make` makes when it is not there.
     ///
     /// Nobody waits for a thing that another thread is making; both make it then.
-    pub(super) fn get<E>(
+    pub(crate) fn get<E>(
         &self,
         key: u64,
         make: impl FnOnce() -> Result<T, E>,
@@ -55,7 +55,7 @@ impl<T> Cache<T> {
     }
 
     /// Returns what belongs to `key` if it is there.
-    pub(super) fn find(&self, key: u64) -> Option<Arc<T>> {
+    pub(crate) fn find(&self, key: u64) -> Option<Arc<T>> {
         let mut state = self.lock();
         state.clock += 1;
         let now = state.clock;

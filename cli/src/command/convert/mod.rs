@@ -1,14 +1,18 @@
 //! `forger convert IN OUT`
 
+mod target;
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use forger_block::BlockRead;
-use forger_disk::{Format, copy, qcow2};
+use forger_disk::{qcow2, vhdx};
 use serde_json::json;
 
-use crate::args::read::{DiskFormat, ReadArgs};
+use self::target::Target;
+use crate::args::read::ReadArgs;
 use crate::args::run::WriteArgs;
 use crate::args::size::{self, human};
 use crate::args::{self, Global};
@@ -25,11 +29,11 @@ use crate::remedy;
 #[command(
     arg_required_else_help = true,
     long_about = "Converts a disk from one image format to another.\n\n\
-        What IN is, is told by its first bytes: qcow2 (versions 2 and 3, compressed, with subclusters), raw, or \
-        raw compressed with gzip, zstd, xz or bzip2. Zeros become holes. Equal disks and options give \
+        What IN is, is told by its first bytes: qcow2 (versions 2 and 3, compressed, with subclusters), VHD, \
+        VHDX, VMDK (monolithicSparse, streamOptimized), raw, or raw compressed with gzip, zstd, xz or bzip2. Zeros become holes. Equal disks and options give \
         equal bytes. The output appears whole or not at all.",
     after_long_help = "\
-What OUT becomes is told by its name (.qcow2; .raw, .img) or by --format. As IN, - is standard
+What OUT becomes is told by its name (.raw, .img, .qcow2, .vhd, .vhdx, .vmdk) or by --format. As IN, - is standard
 input, which is kept in a temporary file unless it is raw and becomes raw; as OUT, - is standard
 output: a compressed qcow2 is kept in a temporary file first, the others are streamed.
 
@@ -37,6 +41,8 @@ Examples:
   forger convert disk.raw disk.qcow2
   forger convert disk.raw disk.qcow2 --compress zstd
   forger convert disk.qcow2 disk.raw
+  forger convert disk.qcow2 azure.vhd --format vhd-fixed
+  forger convert disk.qcow2 disk.vmdk --compress zlib
   forger convert disk.qcow2#root root.ext4 --format raw
   curl -s https://example.org/disk.raw.xz | forger convert - disk.qcow2
   forger convert overlay.qcow2 whole.qcow2 --allow-backing base.qcow2
@@ -52,13 +58,18 @@ pub(crate) struct Args {
     #[arg(value_name = "OUT")]
     out: OsString,
 
-    /// Format of OUT: raw or qcow2 [default: by its name]
-    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
-    format: Option<DiskFormat>,
-
-    /// Compresses: zstd[:1-19] or zlib[:1-9] (qcow2 only) [default: not; levels: zstd:3, zlib:6]
+    /// Format of OUT: raw, qcow2, vhd, vhd-fixed, vhdx or vmdk [default: by its name]
     ///
-    /// Every reader of qcow2 knows zlib; QEMU reads zstd since 5.1.
+    /// The disk in a VHD is rounded up to 1 MiB, as Azure wants it (which takes vhd-fixed only), that
+    /// in a VMDK to 64 KiB.
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    format: Option<OutputFormat>,
+
+    /// Compresses qcow2: zstd[:1-19] or zlib[:1-9], and vmdk: zlib [default: not; levels: zstd:3,
+    /// zlib:6]
+    ///
+    /// Every reader of qcow2 knows zlib; QEMU reads zstd since 5.1. A compressed vmdk is
+    /// streamOptimized, as it stands in an OVA.
     #[arg(long, value_name = "NAME[:LEVEL]", value_parser = compression)]
     compress: Option<(qcow2::Codec, i32)>,
 
@@ -69,6 +80,10 @@ pub(crate) struct Args {
     /// Version of qcow2: 2 (compat 0.10) or 3 (compat 1.1) [default: 3]
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(2..=3))]
     qcow2_version: Option<u32>,
+
+    /// Size of a sector of the disk in a vhdx: 512 or 4096 [default: 512]
+    #[arg(long, value_name = "BYTES", value_parser = sector_size)]
+    sector_size: Option<u64>,
 
     /// Threads that read and compress [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -89,7 +104,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let text = match global.output {
         args::Format::Json => print::json_line(&json!({
             "path": made.path,
-            "format": made.format.to_string(),
+            "format": made.format,
             "input_format": made.input_format,
             "size": made.size,
             "file_size": made.file_len,
@@ -112,7 +127,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 struct Made {
     path: String,
     stream: Stream,
-    format: Format,
+    format: &'static str,
     input_format: String,
     /// Of the disk, in bytes.
     size: u64,
@@ -121,118 +136,147 @@ struct Made {
 }
 
 fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
-    let format = args.output_format()?;
-    let options = args.options(format)?;
+    let target = args.target()?;
     let output = Output::check(&args.out, args.write)?;
     let threads = args.threads.map_or_else(config::processors, usize::from);
-    let input = Input::open(&args.input, &args.read, format == Format::Raw, console)?;
+    let input = Input::open(&args.input, &args.read, target == Target::Raw, console)?;
     let input_format = input.format();
-    let what = || format!("cannot make {}", output.product());
-    let made = |size, file_len| Made {
-        path: output.path().to_owned(),
-        stream: output.result_stream(),
-        format,
-        input_format,
-        size,
-        file_len,
-    };
     let disk: Arc<dyn BlockRead> = match input {
         Input::Stream(stream) => {
             let mut sink = output.open_forward(console.signals())?;
             console.start_phase("convert");
             let len = stream.pump(&mut *sink, console)?;
             console.finishing();
-            sink.finish()
-                .map_err(|error| remedy::block(what(), error))?;
-            return Ok(made(len, len));
+            sink.finish().map_err(|error| {
+                remedy::block(format!("cannot make {}", output.product()), error)
+            })?;
+            return Ok(Made::of(&output, &target, input_format, len, len));
         }
         Input::Disk(ref medium) => Arc::clone(&medium.reader),
         Input::Spooled(ref disk) => disk.disk(),
     };
     let size = disk.len();
     console.meter().expect(size);
-    let block = |error| remedy::block(what(), error);
-    let qcow2_error = |error| remedy::qcow2(what(), error);
-    let file_len = if let Some(compression) = args.compression(threads) {
-        let mut sink = output.open_placed(console.signals())?;
-        console.start_phase("convert");
-        let len = qcow2::write_compressed(&disk, &options, &compression, &mut *sink, console)
-            .map_err(qcow2_error)?;
-        input.check_unchanged()?;
-        console.finishing();
-        sink.finish(len).map_err(block)?;
-        len
-    } else {
-        let image: Arc<dyn BlockRead> = match format {
-            Format::Qcow2 => {
-                console.start_phase("look for zeros");
-                Arc::new(qcow2::plan(&disk, &options, threads, console).map_err(qcow2_error)?)
-            }
-            _ => disk,
-        };
-        let mut sink = output.open_forward(console.signals())?;
-        console.start_phase("convert");
-        copy(&image, &mut *sink, threads, console).map_err(block)?;
-        input.check_unchanged()?;
-        console.finishing();
-        sink.finish().map_err(block)?;
-        image.len()
-    };
-    Ok(made(size, file_len))
+    let check = || input.check_unchanged();
+    let file_len = target.write(disk, &output, threads, console, check)?;
+    Ok(Made::of(&output, &target, input_format, size, file_len))
+}
+
+impl Made {
+    fn of(
+        output: &Output,
+        target: &Target,
+        input_format: String,
+        size: u64,
+        file_len: u64,
+    ) -> Self {
+        Self {
+            path: output.path().to_owned(),
+            stream: output.result_stream(),
+            format: target.name(),
+            input_format,
+            size,
+            file_len,
+        }
+    }
 }
 
 impl Args {
     /// Tells the format of the output.
-    fn output_format(&self) -> Result<Format, Failure> {
+    fn output_format(&self) -> Result<OutputFormat, Failure> {
         if let Some(format) = self.format {
-            return Ok(format.into());
+            return Ok(format);
         }
         let extension = Path::new(&self.out).extension().and_then(OsStr::to_str);
         match extension.map(str::to_ascii_lowercase).as_deref() {
-            Some("qcow2") => Ok(Format::Qcow2),
-            Some("raw" | "img") => Ok(Format::Raw),
+            Some("qcow2") => Ok(OutputFormat::Qcow2),
+            Some("raw" | "img") => Ok(OutputFormat::Raw),
+            Some("vhd") => Ok(OutputFormat::Vhd),
+            Some("vhdx") => Ok(OutputFormat::Vhdx),
+            Some("vmdk") => Ok(OutputFormat::Vmdk),
             _ => Err(Failure::usage(format!(
                 "{} does not say which format it shall have",
                 self.out.display()
             ))
-            .help("give it with --format raw or --format qcow2")),
+            .help("give it with --format raw, qcow2, vhd, vhd-fixed, vhdx or vmdk")),
         }
     }
 
-    fn options(&self, format: Format) -> Result<qcow2::Options, Failure> {
-        let only = [
-            ("--compress", self.compress.is_some()),
-            ("--cluster-size", self.cluster_size.is_some()),
-            ("--qcow2-version", self.qcow2_version.is_some()),
+    /// Puts format and options together.
+    fn target(&self) -> Result<Target, Failure> {
+        use OutputFormat as Format;
+        let format = self.output_format()?;
+        let only: [(&str, bool, &[Format]); 4] = [
+            (
+                "--compress",
+                self.compress.is_some(),
+                &[Format::Qcow2, Format::Vmdk],
+            ),
+            (
+                "--cluster-size",
+                self.cluster_size.is_some(),
+                &[Format::Qcow2],
+            ),
+            (
+                "--qcow2-version",
+                self.qcow2_version.is_some(),
+                &[Format::Qcow2],
+            ),
+            ("--sector-size", self.sector_size.is_some(), &[Format::Vhdx]),
         ];
-        let given = only.iter().find(|(_, given)| *given);
-        if let Some((option, _)) = given.filter(|_| format != Format::Qcow2) {
-            return Err(Failure::usage(format!(
-                "{option} is for qcow2; the output is {format}"
-            )));
+        for (option, given, formats) in only {
+            if given && !formats.contains(&format) {
+                return Err(Failure::usage(format!(
+                    "{option} says nothing about this format of output"
+                )));
+            }
         }
+        Ok(match format {
+            Format::Raw => Target::Raw,
+            Format::Qcow2 => self.qcow2()?,
+            Format::Vhd => Target::VhdDynamic,
+            Format::VhdFixed => Target::VhdFixed,
+            Format::Vhdx => {
+                let default = vhdx::Options::default();
+                Target::Vhdx(vhdx::Options {
+                    sector_size: self.sector_size.unwrap_or(default.sector_size),
+                })
+            }
+            Format::Vmdk => self.vmdk()?,
+        })
+    }
+
+    fn qcow2(&self) -> Result<Target, Failure> {
         let default = qcow2::Options::default();
         let options = qcow2::Options {
             version: self.qcow2_version.unwrap_or(default.version),
             cluster_size: self.cluster_size.unwrap_or(default.cluster_size),
         };
-        options
-            .validate()
-            .and_then(|()| match self.compression(1) {
-                Some(compression) => compression.validate(&options),
-                None => Ok(()),
-            })
-            .map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(options)
+        let valid = options.validate().and_then(|()| match self.compress {
+            Some((codec, level)) => qcow2::Compression {
+                codec,
+                level,
+                threads: 1,
+            }
+            .validate(&options),
+            None => Ok(()),
+        });
+        valid.map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(Target::Qcow2(options, self.compress))
     }
 
-    fn compression(&self, threads: usize) -> Option<qcow2::Compression> {
-        let (codec, level) = self.compress?;
-        Some(qcow2::Compression {
-            codec,
-            level,
-            threads,
-        })
+    fn vmdk(&self) -> Result<Target, Failure> {
+        let name = match Path::new(&self.out).file_name() {
+            Some(name) if name != "-" => name.to_string_lossy().into_owned(),
+            _ => "disk.vmdk".to_owned(),
+        };
+        match self.compress {
+            None => Ok(Target::Vmdk(name, None)),
+            Some((qcow2::Codec::Zlib, level @ 1..=9)) => {
+                Ok(Target::Vmdk(name, Some(level.unsigned_abs())))
+            }
+            Some(_) => Err(Failure::usage("a vmdk is compressed with zlib, 1 to 9")),
+        }
     }
 }
 
@@ -251,6 +295,26 @@ fn compression(text: &str) -> Result<(qcow2::Codec, i32), String> {
     level
         .map(|level| (codec, level))
         .map_err(|_| "expected a number behind the colon".to_owned())
+}
+
+/// Reads `--sector-size`.
+fn sector_size(text: &str) -> Result<u64, String> {
+    match text {
+        "512" => Ok(512),
+        "4096" | "4K" => Ok(4096),
+        _ => Err("expected 512 or 4096".to_owned()),
+    }
+}
+
+/// A format that can be made, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    Raw,
+    Qcow2,
+    Vhd,
+    VhdFixed,
+    Vhdx,
+    Vmdk,
 }
 
 #[cfg(test)]
@@ -273,24 +337,27 @@ mod tests {
     #[test]
     fn the_format_is_told_by_the_name_or_given() {
         let format = |line| args(line).output_format().ok();
-        assert_eq!(format("a b.qcow2"), Some(Format::Qcow2));
-        assert_eq!(format("a b.IMG"), Some(Format::Raw));
-        assert_eq!(format("a b.qcow2 --format raw"), Some(Format::Raw));
+        assert_eq!(format("a b.qcow2"), Some(OutputFormat::Qcow2));
+        assert_eq!(format("a b.IMG"), Some(OutputFormat::Raw));
+        assert_eq!(format("a b.vhd"), Some(OutputFormat::Vhd));
+        let fixed = format("a b.vhd --format vhd-fixed");
+        assert_eq!(fixed, Some(OutputFormat::VhdFixed));
         assert_eq!(format("a -"), None);
         assert_eq!(format("a b.ext4"), None);
     }
 
     #[test]
-    fn options_of_qcow2_are_for_qcow2_and_within_their_bounds() {
-        let valid = |line| {
-            let args = args(line);
-            args.options(args.output_format().unwrap()).is_ok()
-        };
+    fn options_are_for_their_formats_and_within_their_bounds() {
+        let valid = |line| args(line).target().is_ok();
         assert!(valid("a b.qcow2 --compress zstd --cluster-size 2M"));
         assert!(valid("a b.qcow2 --compress zlib:9 --qcow2-version 2"));
+        assert!(valid("a b.vmdk --compress zlib:9"));
+        assert!(valid("a b.vhdx --sector-size 4096"));
         assert!(!valid("a b.qcow2 --compress zstd --qcow2-version 2"));
         assert!(!valid("a b.qcow2 --compress zlib:10"));
         assert!(!valid("a b.qcow2 --cluster-size 3K"));
+        assert!(!valid("a b.qcow2 --sector-size 512"));
+        assert!(!valid("a b.vmdk --compress zstd"));
         assert!(!valid("a b.raw --compress zlib"));
     }
 

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+
+use forger_block::{BlockRead, Run, SparseImage, conformance};
+
+use super::*;
+use crate::Unwatched;
+
+fn disk() -> Vec<u8> {
+    let mut disk = vec![0; (7 << 20) + 4096];
+    disk[..1000].fill(1);
+    disk[(4 << 20) + 100_000..(5 << 20) + 300_000].fill(2);
+    let end = disk.len() - 1;
+    disk[end] = 3;
+    disk
+}
+
+fn planned(sector_size: u64) -> Vec<u8> {
+    let source: Arc<dyn BlockRead> = Arc::new(disk());
+    let image = plan(&source, &Options { sector_size }, 2, &mut Unwatched).unwrap();
+    let mut bytes = vec![0; usize::try_from(image.len()).unwrap()];
+    image.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+fn open(file: &[u8]) -> Result<Image, ReadError> {
+    Image::open(Arc::new(file.to_vec()))
+}
+
+#[test]
+fn images_read_back() {
+    for sector_size in [512, 4096] {
+        let image = open(&planned(sector_size)).unwrap();
+        assert_eq!(image.sector_size(), sector_size);
+        conformance::reader(&image, &disk());
+        assert_eq!(image.run_at(1 << 20).unwrap(), Run::Hole(3 << 20));
+    }
+    let empty: Arc<dyn BlockRead> = Arc::new(Vec::<u8>::new());
+    let image = plan(&empty, &Options::default(), 1, &mut Unwatched).unwrap();
+    conformance::reader(&Image::open(Arc::new(image)).unwrap(), &[]);
+}
+
+#[test]
+fn entries_of_sector_bitmaps_are_passed_over() {
+    let mut builder = SparseImage::builder();
+    for block in [4095_u64, 4096, 9000] {
+        builder.bytes(block << 20, vec![7; 10].into()).unwrap();
+    }
+    let source: Arc<dyn BlockRead> = Arc::new(builder.finish(10_000 << 20).unwrap());
+    let file = plan(&source, &Options::default(), 2, &mut Unwatched).unwrap();
+    let image = Image::open(Arc::new(file)).unwrap();
+    let mut byte = [0];
+    for block in [4095_u64, 4096, 9000] {
+        image.read_at((block << 20) + 9, &mut byte).unwrap();
+        assert_eq!(byte, [7], "{block}");
+        image.read_at((block << 20) + 10, &mut byte).unwrap();
+        assert_eq!(byte, [0], "{block}");
+    }
+    assert_eq!(image.run_at(4097 << 20).unwrap(), Run::Hole(4903 << 20));
+}
+
+#[test]
+fn one_copy_of_header_and_region_table_suffices() {
+    let file = planned(512);
+    for damaged in [[64 << 10, 192 << 10], [128 << 10, 256 << 10]] {
+        let mut bad = file.clone();
+        for at in damaged {
+            bad[at + 20] ^= 1;
+        }
+        conformance::reader(&open(&bad).unwrap(), &disk());
+    }
+    for both in [[64 << 10, 128 << 10], [192 << 10, 256 << 10]] {
+        let mut bad = file.clone();
+        for at in both {
+            bad[at + 20] ^= 1;
+        }
+        assert!(matches!(open(&bad), Err(ReadError::Damaged { .. })));
+    }
+}
+
+#[test]
+fn damage_is_refused() {
+    let file = planned(512);
+    assert!(matches!(open(&[0; 100]), Err(ReadError::NotVhdx)));
+    assert!(matches!(open(&vec![0; 2 << 20]), Err(ReadError::NotVhdx)));
+    assert!(open(&file[..2 << 20]).is_err());
+    let metadata = 3 << 20;
+    for (at, value) in [(0, 3_u64 << 20), (8, 1 << 62), (8, 513), (4, 2)] {
+        let mut bad = file.clone();
+        let at = metadata + (64 << 10) + at;
+        bad[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        assert!(open(&bad).is_err(), "{at} {value}");
+    }
+    let bat = 2 << 20;
+    for entry in [(1_u64 << 40) | 6, 6, 7, 5] {
+        let mut bad = file.clone();
+        bad[bat..bat + 8].copy_from_slice(&entry.to_le_bytes());
+        assert!(open(&bad).unwrap().read_at(0, &mut [0]).is_err(), "{entry}");
+    }
+}
