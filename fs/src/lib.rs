@@ -13,6 +13,7 @@
 
 pub mod decompress;
 pub mod ext4;
+pub mod fat;
 pub mod folder;
 pub mod observe;
 pub mod source;
