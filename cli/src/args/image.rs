@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 use forger_fs::ext4::{BLOCK_SIZE, Free, Ignore, Inodes, Journal, Options, Size};
 use forger_fs::tree::Time;
 
+use super::owner;
 use super::size::{self, ImageSize};
 use super::time::{self, When};
-use super::{owner, uuid};
+use super::uuid::{self, Identifier};
 use crate::config::Environment;
 use crate::exit::Failure;
 
@@ -17,17 +18,23 @@ use crate::exit::Failure;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Filesystem")]
 pub(crate) struct ImageArgs {
-    /// Filesystem to make
-    #[arg(long = "type", value_name = "TYPE", default_value = "ext4", value_parser = filesystem)]
-    pub(crate) filesystem: String,
+    /// Filesystem to make [default: ext4]
+    #[arg(
+        long = "type",
+        value_name = "TYPE",
+        default_value = "ext4",
+        hide_default_value = true
+    )]
+    pub(crate) filesystem: Filesystem,
 
-    /// Volume label, at most 16 bytes [default: none]
+    /// Volume label, at most 16 bytes; 11 characters for vfat [default: none]
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::OsStringValueParser::new())]
     pub(crate) label: Option<OsString>,
 
-    /// UUID of the filesystem [default: derived from content and options]
-    #[arg(long, value_name = "UUID", value_parser = uuid::parse)]
-    pub(crate) uuid: Option<[u8; 16]>,
+    /// UUID of the filesystem, or volume id of a vfat: 1234-ABCD [default: derived from content and
+    /// options]
+    #[arg(long, value_name = "UUID", value_parser = uuid::identifier)]
+    pub(crate) uuid: Option<Identifier>,
 
     /// Seed of the folders' hash trees, a UUID [default: derived from content and options]
     #[arg(long, value_name = "UUID", value_parser = uuid::parse)]
@@ -115,12 +122,21 @@ pub(crate) struct SizeArgs {
     pub(crate) no_journal: bool,
 }
 
+/// What `--type` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Filesystem {
+    /// Everything a root filesystem needs
+    Ext4,
+    /// FAT12, FAT16 or FAT32: boot partitions, cloud-init seeds
+    Vfat,
+}
+
 /// What `--ignore` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// Attributes that are too large for an inode and a block, or of an unknown kind
     Xattrs,
-    /// Devices whose numbers are wider than 12 and 20 bits
+    /// Devices whose numbers are wider than 12 and 20 bits; all devices, fifos and sockets for vfat
     Devices,
     /// Times outside 1901 to 2446, or from 2310-04 to 2378-04, which become the nearest that fits
     Times,
@@ -128,6 +144,8 @@ pub(crate) enum Kind {
     Acls,
     /// Inode flags that ext4 does not have
     Flags,
+    /// Symlinks, where the filesystem has none (vfat)
+    Symlinks,
 }
 
 impl ImageArgs {
@@ -149,7 +167,7 @@ impl ImageArgs {
         let defaults = Options::default();
         Ok(Options {
             label: self.label()?,
-            uuid: self.uuid,
+            uuid: self.ext4_uuid()?,
             hash_seed: self.hash_seed,
             time,
             clamp_mtime: self.clamp_mtime,
@@ -163,6 +181,16 @@ impl ImageArgs {
             ignore: self.ignored(),
             memory_limit: self.memory_limit.unwrap_or(defaults.memory_limit),
         })
+    }
+
+    fn ext4_uuid(&self) -> Result<Option<[u8; 16]>, Failure> {
+        match self.uuid {
+            Some(Identifier::Volume(_)) => Err(Failure::usage(
+                "--uuid: ext4 takes a whole UUID, as in 123e4567-e89b-12d3-a456-426614174000",
+            )),
+            Some(Identifier::Uuid(uuid)) => Ok(Some(uuid)),
+            None => Ok(None),
+        }
     }
 
     fn label(&self) -> Result<Option<Vec<u8>>, Failure> {
@@ -180,7 +208,7 @@ impl ImageArgs {
         Ok(Some(bytes.to_vec()))
     }
 
-    fn image_time(&self, environment: &Environment) -> Result<Option<Time>, Failure> {
+    pub(super) fn image_time(&self, environment: &Environment) -> Result<Option<Time>, Failure> {
         match (self.time, &environment.source_date_epoch) {
             (Some(When::At(time)), _) => Ok(Some(time)),
             (Some(When::Now), _) => Ok(Some((environment.clock)())),
@@ -199,7 +227,7 @@ impl ImageArgs {
         }
     }
 
-    fn ignored(&self) -> Ignore {
+    pub(crate) fn ignored(&self) -> Ignore {
         let has = |kind| self.ignore.contains(&kind);
         Ignore {
             xattrs: has(Kind::Xattrs),
@@ -247,14 +275,5 @@ impl SizeArgs {
             (None, Some(bytes)) => Inodes::BytesPerInode(bytes),
             (None, None) => Inodes::Auto,
         }
-    }
-}
-
-/// Reads `--type`.
-fn filesystem(text: &str) -> Result<String, String> {
-    match text {
-        "ext4" => Ok(text.to_owned()),
-        "vfat" => Err("vfat comes with a later version; this one makes ext4".to_owned()),
-        _ => Err("expected ext4".to_owned()),
     }
 }

@@ -3,6 +3,7 @@
 //! What it means is decided by the commands, which turn these values into the options of the
 //! libraries.
 
+pub(crate) mod fat;
 pub(crate) mod image;
 pub(crate) mod inject;
 pub(crate) mod owner;

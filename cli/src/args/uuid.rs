@@ -11,6 +11,32 @@ pub(crate) fn parse(text: &str) -> Result<[u8; 16], String> {
     })
 }
 
+/// What `--uuid` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identifier {
+    /// A UUID.
+    Uuid([u8; 16]),
+    /// The volume id of a FAT.
+    Volume(u32),
+}
+
+/// Reads a UUID, or the volume id of a FAT: eight hexadecimal digits, grouped 4-4.
+pub(crate) fn identifier(text: &str) -> Result<Identifier, String> {
+    let hex = match text.split_once('-') {
+        Some((high, low)) if high.len() == 4 && low.len() == 4 => format!("{high}{low}"),
+        _ => text.to_owned(),
+    };
+    match digest::<4>(&hex) {
+        Some(id) => Ok(Identifier::Volume(u32::from_be_bytes(id))),
+        None => parse(text).map(Identifier::Uuid),
+    }
+}
+
+/// Writes the volume id of a FAT.
+pub(crate) fn volume_text(id: u32) -> String {
+    format!("{:04X}-{:04X}", id >> 16, id & 0xffff)
+}
+
 /// Reads a SHA-256 as 64 hexadecimal digits, with or without `sha256:` before them.
 pub(crate) fn sha256(text: &str) -> Result<[u8; 32], String> {
     digest(text.strip_prefix("sha256:").unwrap_or(text))

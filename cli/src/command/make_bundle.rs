@@ -6,7 +6,7 @@ use forger::bundle::{self, Made};
 use forger_fs::ext4;
 use serde_json::json;
 
-use crate::args::image::ImageArgs;
+use crate::args::image::{Filesystem, ImageArgs};
 use crate::args::run::RunArgs;
 use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
 use crate::args::{Format, Global};
@@ -114,6 +114,9 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, String), Failure> {
+    if args.image.filesystem != Filesystem::Ext4 {
+        return Err(Failure::usage("a bundle holds an ext4"));
+    }
     let environment = Environment::real();
     let mut notes = Vec::new();
     let options = args

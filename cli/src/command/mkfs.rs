@@ -1,11 +1,14 @@
 //! `forger mkfs SOURCE OUT`
 
+mod vfat;
+
 use std::ffi::OsString;
 
 use forger_fs::ext4;
 
 use crate::args::Global;
-use crate::args::image::ImageArgs;
+use crate::args::fat::FatArgs;
+use crate::args::image::{Filesystem, ImageArgs};
 use crate::args::run::RunArgs;
 use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
 use crate::args::verity::VerityArgs;
@@ -36,6 +39,7 @@ Examples:
   forger mkfs ./rootfs rootfs.ext4 --exclude '/var/cache/*' --inject agent:/usr/bin/agent:0755
   forger mkfs rootfs.tar rootfs.ext4 --verity            with a dm-verity hash tree behind it
   forger mkfs --dry-run --output json rootfs.tar
+  forger mkfs --type vfat --label CIDATA ./seed seed.img
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
 )]
@@ -57,11 +61,18 @@ pub(crate) struct Args {
     verity: VerityArgs,
 
     #[command(flatten)]
+    fat: FatArgs,
+
+    #[command(flatten)]
     run: RunArgs,
 }
 
 /// Makes the filesystem and prints what it is.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
+    if args.image.filesystem == Filesystem::Vfat {
+        return vfat::run(args, global);
+    }
+    args.fat.refuse()?;
     let mut console = Console::start(global)?;
     let made = make(args, &mut console);
     let made = console.conclude(made)?;

@@ -141,10 +141,6 @@ impl<'a> Planner<'a> {
     }
 
     /// Takes the names of one folder; returns the folders in it.
-    #[expect(
-        clippy::type_complexity,
-        reason = "what waits, as it is used in one place"
-    )]
     fn children(
         &mut self,
         index: usize,

@@ -31,7 +31,7 @@ impl Stamp {
         let (days, second) = (held.div_euclid(DAY), held.rem_euclid(DAY));
         let (year, month, day) = civil(days);
         let date = (year - 1980) << 9 | month << 5 | day;
-        let clock = (second / 3600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+        let clock = (second / 3600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
         let nsec = if held == time.sec { time.nsec } else { 0 };
         let hundredths = second % 2 * 100 + i64::from(nsec / 10_000_000);
         Self {

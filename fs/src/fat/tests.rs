@@ -177,10 +177,8 @@ fn volumes_of_every_kind_are_clean_and_read_back() {
             (meta.atime, meta.crtime) = (None, None);
         }
         read.meta_mut(read.root()).mtime = Some(Time::from_sec(1_700_000_000));
-        assert_eq!(
-            tree.differences(&read, Holes::AsZeros).unwrap(),
-            Vec::<String>::new()
-        );
+        let differences = tree.differences(&read, Holes::AsZeros).unwrap();
+        assert!(differences.is_empty(), "{differences:?}");
     }
 }
 

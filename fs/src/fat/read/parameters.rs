@@ -66,7 +66,7 @@ pub(super) fn read(source: &dyn BlockRead) -> Result<Parameters> {
     let left = u64::from(sectors)
         .checked_sub(data)
         .ok_or_else(|| bad("the tables do not fit the volume"))?;
-    let clusters = u32::try_from(left / u64::from(per.max(1))).unwrap_or(u32::MAX);
+    let clusters = u32::try_from(left >> per.trailing_zeros()).unwrap_or(u32::MAX);
     let bits = match (wide, Bits::of_clusters(clusters)) {
         (true, _) => Bits::Fat32,
         (false, Bits::Fat12) => Bits::Fat12,
