@@ -31,3 +31,4 @@ mod semantics;
 mod stat;
 mod tidy;
 mod verity;
+mod vfat;

@@ -7,6 +7,7 @@ use forger_fs::ext4::{Image, Inode, ReadError};
 
 use crate::args::read::ReadArgs;
 use crate::exit::Failure;
+use crate::fat_view;
 use crate::listing;
 use crate::medium::Medium;
 
@@ -29,6 +30,17 @@ impl Opened {
     /// # Errors
     /// A file that cannot be read, or holds no filesystem.
     pub(crate) fn open(typed: &OsStr, args: &ReadArgs) -> Result<Self, Failure> {
+        let address = Address::parse(typed, |path| path.exists());
+        let medium = Medium::open(&address, args)?;
+        let image = readable(&address, &medium)?;
+        Ok(Self { image, address })
+    }
+
+    /// Opens what was typed, which must be an ext2, ext3 or ext4 itself.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_ext(typed: &OsStr, args: &ReadArgs) -> Result<Self, Failure> {
         let address = Address::parse(typed, |path| path.exists());
         let medium = Medium::open(&address, args)?;
         let image = filesystem(&address, &medium)?;
@@ -69,7 +81,20 @@ impl Opened {
     }
 }
 
-/// Opens the filesystem of a disk or partition.
+/// Opens the filesystem of a disk or partition, whatever it is, for looking into it.
+///
+/// # Errors
+/// When it holds none.
+pub(crate) fn readable(address: &Address, medium: &Medium) -> Result<Image, Failure> {
+    let what = || format!("cannot read {}", address.disk());
+    match fat_view::volume(&medium.reader) {
+        Ok(Some(volume)) if medium.partitions().is_none() => fat_view::seen(&volume, &what()),
+        Err(error) if medium.partitions().is_none() => Err(Failure::failed(what()).because(error)),
+        _ => filesystem(address, medium),
+    }
+}
+
+/// Opens the ext2, ext3 or ext4 of a disk or partition.
 ///
 /// # Errors
 /// When it holds none.

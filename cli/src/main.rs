@@ -7,6 +7,7 @@ mod args;
 mod command;
 mod config;
 mod exit;
+mod fat_view;
 mod hash_tree;
 mod image;
 mod input;

@@ -9,16 +9,18 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 23] = [
+const TOOLS: [(&str, &str); 25] = [
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
     ("fdisk", "fdisk"),
+    ("fsck.vfat", "dosfstools"),
     ("g++", "g++"), // libFuzzer is C++
     ("genext2fs", "genext2fs"),
     ("getfattr", "attr"),
     ("gzip", "gzip"),
+    ("mcopy", "mtools"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mmdebstrap", "mmdebstrap"),
     ("mount", "mount"),

@@ -180,6 +180,7 @@ impl ImageArgs {
             keep_zeros: self.keep_zeros,
             ignore: self.ignored(),
             memory_limit: self.memory_limit.unwrap_or(defaults.memory_limit),
+            lost_found: true,
         })
     }
 

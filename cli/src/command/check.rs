@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 /// Prints what was found.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let opened = Opened::open(&args.image, &args.read).map_err(Failure::or_damaged)?;
+    let opened = Opened::open_ext(&args.image, &args.read).map_err(Failure::or_damaged)?;
     let report = ext4::check(&opened.image).map_err(|error| opened.failure(error).or_damaged())?;
     let image = args.image.display();
     let text = match global.output {

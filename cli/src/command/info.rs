@@ -6,11 +6,13 @@ use forger::address::Address;
 use forger_disk::partition::{Partition, Scheme, Table};
 use forger_disk::{Container, Format as DiskFormat, qcow2};
 use forger_fs::ext4::Image;
+use forger_fs::fat::Volume;
 use serde_json::{Value, json};
 
 use crate::args::read::ReadArgs;
 use crate::args::{Format, Global, uuid};
 use crate::exit::Failure;
+use crate::fat_view;
 use crate::image::filesystem;
 use crate::listing;
 use crate::medium::Medium;
@@ -55,14 +57,14 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 
 fn facts(address: &Address, medium: &Medium) -> Result<Value, Failure> {
     if medium.part.is_some() {
-        return filesystem(address, medium).map(|image| of_filesystem(&image));
+        return held(address, medium);
     }
     let table = medium.table().map_err(|error| {
         Failure::failed(format!("cannot read {}", address.disk())).because(error)
     })?;
     let raw = medium.container.format() == DiskFormat::Raw;
     if raw && table.is_none() {
-        return filesystem(address, medium).map(|image| of_filesystem(&image));
+        return held(address, medium);
     }
     let mut facts = json!({
         "type": "disk",
@@ -82,6 +84,8 @@ fn facts(address: &Address, medium: &Medium) -> Result<Value, Failure> {
         None => {
             if let Ok(image) = Image::open(medium.reader.clone()) {
                 facts["filesystem"] = of_filesystem(&image);
+            } else if let Ok(Some(volume)) = fat_view::volume(&medium.reader) {
+                facts["filesystem"] = of_fat(&volume, address)?;
             }
         }
     }
@@ -144,6 +148,32 @@ fn of_partition(partition: &Partition) -> Value {
         "guid": partition.guid.map(|guid| guid.to_string()),
         "attributes": format!("0x{:x}", partition.attributes),
     })
+}
+
+/// Returns the facts of the filesystem that a medium holds.
+fn held(address: &Address, medium: &Medium) -> Result<Value, Failure> {
+    match fat_view::volume(&medium.reader) {
+        Ok(Some(volume)) => of_fat(&volume, address),
+        _ => filesystem(address, medium).map(|image| of_filesystem(&image)),
+    }
+}
+
+fn of_fat(volume: &Volume, address: &Address) -> Result<Value, Failure> {
+    let geometry = volume.geometry();
+    let free = volume.free_clusters().map_err(|error| {
+        Failure::failed(format!("cannot read {}", address.disk())).because(error)
+    })?;
+    Ok(json!({
+        "type": "vfat",
+        "bits": geometry.bits.to_string(),
+        "label": volume.label(),
+        "volume_id": volume.volume_id().map(uuid::volume_text),
+        "size": geometry.bytes(),
+        "free": u64::from(free) * geometry.cluster(),
+        "sector_size": geometry.sector,
+        "cluster_size": geometry.cluster(),
+        "clusters": geometry.clusters,
+    }))
 }
 
 fn of_filesystem(image: &Image) -> Value {

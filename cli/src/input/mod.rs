@@ -31,7 +31,7 @@ use crate::args::owner::Owner;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::Environment;
 use crate::exit::Failure;
-use crate::image::filesystem;
+use crate::image::readable;
 use crate::medium::Medium;
 use crate::progress::Console;
 pub(crate) use labelled::InSource;
@@ -227,7 +227,7 @@ impl Opener<'_> {
     fn image(&mut self, address: &Address) -> Result<Box<dyn Source>, Failure> {
         let medium = Medium::open(address, &self.args.read)?;
         self.again.files.push(Arc::clone(&medium.file));
-        let tree = filesystem(address, &medium)?.tree().map_err(|error| {
+        let tree = readable(address, &medium)?.tree().map_err(|error| {
             Failure::failed(format!("cannot read {}", address.disk())).because(error)
         })?;
         // The source borrows the tree, and both live until the command ends.
@@ -309,7 +309,7 @@ fn inject(file: &Inject) -> Result<Box<dyn Source>, Failure> {
     Ok(Box::new(Labelled::new(Box::new(source), label)))
 }
 
-/// Tells whether a file holds an ext2, ext3 or ext4 superblock, or is a disk: a qcow2 image, or
+/// Tells whether a file holds an ext2, ext3 or ext4 superblock, or a FAT, or is a disk: a qcow2 image, or
 /// partitioned.
 fn is_image(path: &Path) -> bool {
     let mut head = [0; 2048];
@@ -327,7 +327,8 @@ fn is_image(path: &Path) -> bool {
             forger_disk::partition::read(&file, None).is_ok_and(|table| table.is_some())
         })
     };
-    has(1024 + 0x38, &[0x53, 0xef]) || !archive && (container || partitioned())
+    let fat = has(510, &[0x55, 0xaa]) && (has(54, b"FAT") || has(82, b"FAT"));
+    has(1024 + 0x38, &[0x53, 0xef]) || fat || !archive && (container || partitioned())
 }
 
 fn cannot(verb: &str, name: &str, error: io::Error) -> Failure {

@@ -35,6 +35,9 @@ pub struct Options {
     pub ignore: Ignore,
     /// Upper bound for the memory that the tree takes, in bytes.
     pub memory_limit: u64,
+    /// Makes `lost+found` where the source has none. Without it e2fsck complains: only for images that
+    /// are planned to be looked into.
+    pub lost_found: bool,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             keep_zeros: false,
             ignore: Ignore::default(),
             memory_limit: 8 << 30,
+            lost_found: true,
         }
     }
 }

@@ -36,6 +36,10 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 
 fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let ends = args.ends()?;
+    if args.verity.verity {
+        return Err(Failure::usage("--verity is for --type ext4")
+            .help("forger verity adds a hash tree to any image"));
+    }
     let environment = Environment::real();
     let options = args.fat.options(&args.image, &environment)?;
     let output = ends

@@ -136,6 +136,7 @@ impl Digest {
             keep_zeros: _,
             ignore: _,
             memory_limit: _,
+            lost_found: _,
         } = options;
         // The times and owners in force are part of the metadata below.
         self.bytes(label.as_deref().unwrap_or_default());

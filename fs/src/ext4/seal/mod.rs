@@ -70,7 +70,7 @@ pub(crate) fn seal(
         entries,
         content_bytes,
     } = ingested;
-    let numbers = Numbers::new(&mut tree)?;
+    let numbers = Numbers::new(&mut tree, options.lost_found)?;
     let identity = Identity::new(&tree, options);
     let bodies = Bodies::new(&tree, &numbers, &identity, &mut cursor)?;
     // Whether any block stays reserved is known only with the size; the list takes a block always.

@@ -1,4 +1,4 @@
-//! Inode numbers: the root is 2, `lost+found` is 11, all others follow in order of arrival.
+//! Inode numbers: the root is 2, `lost+found` is 11, all others follow from 12 on in order of arrival.
 
 use crate::ext4::Error;
 use crate::ext4::file_map::FileMap;
@@ -11,24 +11,32 @@ const LOST_FOUND: &[u8] = b"lost+found";
 /// Which node has which inode number.
 #[derive(Debug)]
 pub(crate) struct Numbers {
-    /// By inode number - 11.
+    /// By inode number - `first`.
     nodes: Vec<NodeId>,
+    /// 11, or 12 without a `lost+found`.
+    first: u32,
     /// By node index; 0 where a node was removed.
     inodes: Vec<u32>,
     root: NodeId,
 }
 
 impl Numbers {
-    /// Makes `lost+found` where there is none, and numbers all nodes.
-    pub(crate) fn new(tree: &mut Tree<FileMap>) -> Result<Self, Error> {
-        let lost_found = lost_found(tree)?;
-        let mut nodes = vec![lost_found];
+    /// Makes `lost+found` where there is none and `make` says so, and numbers all nodes.
+    pub(crate) fn new(tree: &mut Tree<FileMap>, make: bool) -> Result<Self, Error> {
+        let lost_found = match make || tree.get(LOST_FOUND).is_some() {
+            true => Some(lost_found(tree)?),
+            false => None,
+        };
+        let mut nodes: Vec<NodeId> = lost_found.into_iter().collect();
+        let first = InodeNo::LOST_FOUND.0 + u32::from(lost_found.is_none());
         let mut inodes = vec![0; tree.id_bound()];
         inodes[tree.root().index()] = InodeNo::ROOT.0;
-        inodes[lost_found.index()] = InodeNo::LOST_FOUND.0;
+        if let Some(id) = lost_found {
+            inodes[id.index()] = InodeNo::LOST_FOUND.0;
+        }
         for id in tree.ids() {
-            if id != tree.root() && id != lost_found {
-                let next = u64::from(InodeNo::LOST_FOUND.0) + nodes.len() as u64;
+            if id != tree.root() && Some(id) != lost_found {
+                let next = u64::from(first) + nodes.len() as u64;
                 inodes[id.index()] = u32::try_from(next).map_err(|_| Error::Unrepresentable {
                     entry: "the tree".into(),
                     offset: None,
@@ -40,6 +48,7 @@ impl Numbers {
         }
         Ok(Self {
             nodes,
+            first,
             inodes,
             root: tree.root(),
         })
@@ -55,21 +64,19 @@ impl Numbers {
         if inode == InodeNo::ROOT {
             return Some(self.root);
         }
-        let index = inode.0.checked_sub(InodeNo::LOST_FOUND.0)?;
+        let index = inode.0.checked_sub(self.first)?;
         self.nodes.get(usize::try_from(index).ok()?).copied()
     }
 
     /// Returns the highest number in use.
     pub(crate) fn last(&self) -> InodeNo {
-        let last = u64::from(InodeNo::LOST_FOUND.0) + self.nodes.len() as u64 - 1;
+        let last = u64::from(self.first) + self.nodes.len() as u64 - 1;
         InodeNo(u32::try_from(last).unwrap_or(u32::MAX))
     }
 
     /// Returns all nodes with their numbers, the root first, then in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (InodeNo, NodeId)> + '_ {
-        let others = (InodeNo::LOST_FOUND.0..)
-            .map(InodeNo)
-            .zip(self.nodes.iter().copied());
+        let others = (self.first..).map(InodeNo).zip(self.nodes.iter().copied());
         std::iter::once((InodeNo::ROOT, self.root)).chain(others)
     }
 }
