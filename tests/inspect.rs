@@ -121,6 +121,63 @@ fn check_passes_what_e2fsck_passes_and_flags_what_it_flags() {
     );
 }
 
+#[test]
+fn a_folder_of_an_image_is_a_source() {
+    need!("e2fsck");
+    let scratch = Scratch::new();
+    let image = sample(&scratch);
+    let part = Path::new(&at(&image, "/srv")).to_owned();
+    let made = scratch.mkfs(&part, "srv.ext4", &[]);
+    assert_clean(&made);
+    let output = forger().arg("diff").arg(&part).arg(&made).ok();
+    assert_eq!(output.text(), "");
+    for path in ["/etc/hostname", "/absent"] {
+        let output = forger()
+            .arg("mkfs")
+            .arg(at(&image, path))
+            .arg(scratch.path("none.ext4"))
+            .output();
+        assert_eq!(output.status.code(), Some(1), "{output}");
+        assert!(output.errors().contains(path), "{output}");
+    }
+}
+
+#[test]
+fn a_folder_inside_itself_ends_every_walk() {
+    need!("debugfs");
+    let scratch = Scratch::new();
+    let image = sample(&scratch);
+    debugfs_write(&image, "ln /srv/implied /srv/implied/deep/again");
+    for args in [&["ls", "-R"][..], &["ls", "-lR"], &["find"], &["du"]] {
+        let output = forger().args(args).arg(&image).limit(60).output();
+        assert_eq!(output.status.code(), Some(1), "{output}");
+        assert!(
+            output.errors().contains("/srv/implied/deep/again"),
+            "{output}"
+        );
+    }
+    let out = scratch.path("out");
+    let output = forger().arg("extract").arg(&image).arg(&out).output();
+    assert_eq!(output.status.code(), Some(1), "{output}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn an_empty_lost_found_is_left_out_unless_it_is_asked_for() {
+    let scratch = Scratch::new();
+    let image = sample(&scratch);
+    let inside = at(&image, "/lost+found");
+    let out = scratch.path("out");
+    forger().arg("extract").arg(&inside).arg(&out).ok();
+    assert!(out.is_dir());
+    forger()
+        .args(["extract", &inside, "--to-tar"])
+        .arg(scratch.path("out.tar"))
+        .ok();
+    let output = forger().arg("diff").args([&inside, &inside]).ok();
+    assert_eq!(output.text(), "");
+}
+
 fn debugfs_write(image: &Path, request: &str) {
     Run::new("debugfs")
         .args(["-w", "-R", request])

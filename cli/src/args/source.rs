@@ -13,7 +13,8 @@ use crate::exit::Failure;
 /// The help text of SOURCE, the same wherever it stands.
 pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any compression, a FIFO, \
                                       - for standard input, a folder, or an ext2, ext3 or ext4 image, \
-                                      alone or on a disk (vm.qcow2#root)";
+                                      alone or on a disk (vm.qcow2#root), or a folder in one \
+                                      (rootfs.ext4:/srv)";
 
 /// The source and what changes on the way in.
 #[derive(Args, Clone, Debug, Default)]

@@ -57,7 +57,7 @@ impl Compared {
         } else {
             archive(&named, console)?
         };
-        lost_found::leave_out(&mut compared.tree);
+        lost_found::leave_out(&mut compared.tree, compared.start);
         Ok(compared)
     }
 

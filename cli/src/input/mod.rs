@@ -195,7 +195,7 @@ impl Opener<'_> {
     fn path(&mut self, path: &Path, expect: Expect) -> Result<Box<dyn Source>, Failure> {
         let name = path.display().to_string();
         let address = Address::parse(path.as_os_str(), |path| path.exists());
-        if expect == Expect::Any && address.part.is_some() && address.path.is_none() {
+        if expect == Expect::Any && (address.part.is_some() || address.path.is_some()) {
             return self.image(&address);
         }
         let metadata = std::fs::metadata(path).map_err(|error| cannot("open", &name, error))?;
@@ -227,11 +227,21 @@ impl Opener<'_> {
     fn image(&mut self, address: &Address) -> Result<Box<dyn Source>, Failure> {
         let medium = Medium::open(address, &self.args.read)?;
         self.again.files.push(Arc::clone(&medium.file));
-        let tree = readable(address, &medium)?.tree().map_err(|error| {
-            Failure::failed(format!("cannot read {}", address.disk())).because(error)
-        })?;
+        let failed = || Failure::failed(format!("cannot read {}", address.disk()));
+        let tree = readable(address, &medium)?
+            .tree()
+            .map_err(|error| failed().because(error))?;
+        let path = String::from_utf8_lossy(address.path_or_root()).into_owned();
+        let folder = tree
+            .get(address.path_or_root())
+            .ok_or_else(|| failed().because(format!("there is no {path}")))?;
+        if tree.node(folder).directory().is_none() {
+            return Err(failed()
+                .because(format!("{path} is no folder"))
+                .help("--inject takes single files"));
+        }
         // The source borrows the tree, and both live until the command ends.
-        let source = TreeSource::new(Box::leak(Box::new(tree)));
+        let source = TreeSource::below(Box::leak(Box::new(tree)), folder);
         Ok(match self.args.owner {
             Some(Owner::Ids(uid, gid)) => Box::new(Owned::new(source, uid, gid)),
             Some(Owner::Keep) | None => Box::new(source),

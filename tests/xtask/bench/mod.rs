@@ -4,6 +4,7 @@
 //! contestants of a round run one after the other, then the next round begins; medians count.
 
 mod inputs;
+mod inspect;
 mod measure;
 mod report;
 
@@ -30,7 +31,8 @@ struct Bench {
     rounds: usize,
 }
 
-/// Runs the bench: `args` are the number of rounds and `small`, if given.
+/// Runs the bench: `args` are the number of rounds, `small`, and `inspect` for that part alone, if
+/// given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let small = args.iter().any(|arg| arg == "small");
     let rounds = args
@@ -52,10 +54,16 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         rounds,
     };
     let mut report = Report::new(&bench.inputs);
+    if args.iter().any(|arg| arg == "inspect") {
+        bench.inspect(&mut report)?;
+        report.print();
+        return Ok(());
+    }
     bench.images(&mut report)?;
     bench.bundles(&mut report)?;
     bench.folders(&mut report)?;
     bench.sizes(&mut report)?;
+    bench.inspect(&mut report)?;
     bench.memory(&mut report)?;
     bench.peers(&mut report)?;
     report.print();

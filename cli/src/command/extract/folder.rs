@@ -27,11 +27,11 @@ use crate::progress::Console;
 pub(super) fn extract(args: &Args, dest: &OsStr, console: &mut Console) -> Result<Value, Failure> {
     let opened = Opened::open(&args.address, &args.read)?;
     let mut tree = opened.image.tree().map_err(|error| opened.failure(error))?;
-    lost_found::leave_out(&mut tree);
     let path = opened.address.path_or_root();
     let node = tree
         .get(path)
         .ok_or_else(|| opened.failure("there is no such name"))?;
+    lost_found::leave_out(&mut tree, node);
     let name = path
         .rsplit(|&byte| byte == b'/')
         .find(|name| !name.is_empty());

@@ -21,10 +21,14 @@ pub(super) fn extract(args: &Args, out: &OsStr, console: &Console) -> Result<(),
     let output = Output::check(out, args.write)?;
     let opened = Opened::open(&args.address, &args.read)?;
     let mut tree = opened.image.tree().map_err(|error| opened.failure(error))?;
-    leave_out_what_mkfs_makes(&mut tree);
+    // The path was typed for the image; the tree knows names, so symlinks on the way are followed.
+    let node = tree
+        .get(opened.address.path_or_root())
+        .ok_or_else(|| opened.failure("there is no such name"))?;
+    leave_out_what_mkfs_makes(&mut tree, node);
     let what = || format!("cannot make {}", output.product());
     let mut writer = Writer::new(Sink(output.open_forward(console.signals())?));
-    let written = match start(&opened, &tree)? {
+    let written = match start(&opened, &tree, node) {
         Start::Folder(folder) => writer.append_below(&tree, folder),
         Start::Member(entry, content) => writer.append(&entry, content),
     };
@@ -43,7 +47,7 @@ pub(super) fn extract(args: &Args, out: &OsStr, console: &Console) -> Result<(),
 
 /// Leaves out what every image gets of itself, so that a tar that went through one is the same
 /// again: times that repeat the mtime, and an empty `lost+found` that only root may enter.
-fn leave_out_what_mkfs_makes(tree: &mut Tree<Content>) {
+fn leave_out_what_mkfs_makes(tree: &mut Tree<Content>, start: NodeId) {
     for id in tree.ids().collect::<Vec<_>>() {
         let meta = tree.meta_mut(id);
         let mtime = meta.mtime;
@@ -53,7 +57,7 @@ fn leave_out_what_mkfs_makes(tree: &mut Tree<Content>) {
             }
         }
     }
-    lost_found::leave_out(tree);
+    lost_found::leave_out(tree, start);
 }
 
 /// What the archive begins with.
@@ -64,16 +68,12 @@ enum Start<'a> {
     Member(Box<Entry>, &'a Content),
 }
 
-fn start<'a>(opened: &Opened, tree: &'a Tree<Content>) -> Result<Start<'a>, Failure> {
+fn start<'a>(opened: &Opened, tree: &'a Tree<Content>, id: NodeId) -> Start<'a> {
     static NOTHING: std::sync::LazyLock<Content> = std::sync::LazyLock::new(Content::new);
     let path = opened.address.path_or_root();
-    // The path was typed for the image; the tree knows names, so symlinks on the way are followed.
-    let id = tree
-        .get(path)
-        .ok_or_else(|| opened.failure("there is no such name"))?;
     let node = tree.node(id);
     let (kind, content) = match &node.kind {
-        Kind::Directory(_) => return Ok(Start::Folder(id)),
+        Kind::Directory(_) => return Start::Folder(id),
         Kind::File(content) => (
             EntryKind::File {
                 size: content.size(),
@@ -95,7 +95,7 @@ fn start<'a>(opened: &Opened, tree: &'a Tree<Content>) -> Result<Start<'a>, Fail
         meta: node.meta.clone(),
         offset: None,
     };
-    Ok(Start::Member(Box::new(entry), content))
+    Start::Member(Box::new(entry), content)
 }
 
 /// A sink as the archive's writer takes it.

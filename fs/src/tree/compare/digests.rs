@@ -41,7 +41,7 @@ impl Digests {
             self.rest.extend_from_slice(now);
             self.size = self.size.saturating_add(len(now));
             if self.rest.len() == PIECE {
-                self.finish();
+                self.cut();
             }
             bytes = later;
         }
@@ -61,21 +61,26 @@ impl Digests {
             if self.rest.len() < PIECE {
                 return;
             }
-            self.finish();
+            self.cut();
         }
         self.size = self.size.saturating_add(left);
         let rest = left.checked_rem(PIECE_LEN).unwrap_or(0);
         self.rest.resize(usize::try_from(rest).unwrap_or(0), 0);
     }
 
-    /// Ends the content.
+    /// Ends the content; holds no more memory than the digests need.
     pub fn finish(&mut self) {
-        let rest = std::mem::take(&mut self.rest);
-        if let Some((last, digest)) = self.size.checked_sub(1).zip(digest(&rest)) {
+        self.cut();
+        self.rest = Vec::new();
+        self.pieces.shrink_to_fit();
+    }
+
+    /// Ends a piece.
+    fn cut(&mut self) {
+        if let Some((last, digest)) = self.size.checked_sub(1).zip(digest(&self.rest)) {
             let number = last.checked_div(PIECE_LEN).unwrap_or(0);
             self.pieces.push((number, digest));
         }
-        self.rest = rest;
         self.rest.clear();
     }
 
