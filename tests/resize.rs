@@ -374,3 +374,66 @@ fn what_is_refused_is_named_with_a_remedy_and_left_alone() {
     let out = forger().arg("resize").arg(&image).arg("20%").output();
     assert_eq!(out.status.code(), Some(2), "{out}");
 }
+
+/// Ends a resize at its `sync`th flush, as a power cut would; returns whether it got so far.
+fn cut_off(image: &Path, size: &str, sync: u32) -> bool {
+    let trace = image.with_extension("trace");
+    let inject = format!("inject=fdatasync:signal=KILL:when={sync}");
+    let run = forger().arg("resize").arg(image).arg(size);
+    let trace = trace.to_str().unwrap();
+    let out = run
+        .under("strace", &["-f", "-o", trace, "-e", &inject])
+        .output();
+    !out.status.success()
+}
+
+#[test]
+fn the_kernel_goes_on_after_a_resize_that_was_cut_off() {
+    need!("root", "loop", "mount", "strace", "mke2fs", "e2fsck");
+    let scratch = Scratch::new();
+    let forms = [
+        "-t ext4 -b 4096 -g 1024 -J size=4",
+        "-t ext4 -b 1024 -J size=4",
+        "-t ext3 -b 1024 -J size=4",
+    ];
+    for (form, to) in forms
+        .iter()
+        .flat_map(|form| [(form, "350M"), (form, "30M")])
+    {
+        let start = make(&scratch, form, 24 * MIB).unwrap();
+        resize(&start, 64 * MIB).unwrap();
+        let before = Listing::of(Mount::read_only(&start).path(), &["", "lost+found"]);
+        for sync in 1.. {
+            let image = scratch.copy(&start, "cut");
+            let cut = cut_off(&image, to, sync);
+            let what = format!("{form} to {to}, flush {sync}");
+            {
+                let mount = Mount::read_write(&image);
+                let found = Listing::of(mount.path(), &["", "lost+found"]);
+                found.assert_same(&before);
+                for i in 0..20 {
+                    let folder = mount.join(format!("folder-{i}"));
+                    fs::create_dir(&folder).unwrap();
+                    fs::write(folder.join("file"), vec![7; 5000]).unwrap();
+                }
+            }
+            let check = |mode| Run::new("e2fsck").arg(mode).arg(&image).output();
+            let clean = check("-fn");
+            if !clean.status.success() {
+                // The moment in which descriptors stand in the reserve that the old superblock has.
+                let reserve = clean.text().contains("Resize inode not valid");
+                assert!(reserve && sync == 3, "{what}: {clean}");
+                let mended = check("-fy");
+                assert!(
+                    mended.status.code().is_some_and(|code| code < 4),
+                    "{mended}"
+                );
+            }
+            assert_clean(&image);
+            if !cut {
+                assert!(sync > 5, "{what}");
+                break;
+            }
+        }
+    }
+}

@@ -87,18 +87,13 @@ impl Editor {
         Ok(logged)
     }
 
-    fn recovering(&self, raw: &RawSuperblock) -> [u8; SIZE] {
+    pub(super) fn recovering(&self, raw: &RawSuperblock) -> [u8; SIZE] {
         let mut raw = raw.clone();
         raw.s_feature_incompat = (raw.s_feature_incompat.get() | incompat::RECOVER).into();
         sealed(&raw, &self.volume.superblock)
     }
 
-    pub(super) fn through_journal(
-        &self,
-        log: &Log,
-        transaction: &[Placed],
-        logged: &[Changed],
-    ) -> Result<()> {
+    fn through_journal(&self, log: &Log, transaction: &[Placed], logged: &[Changed]) -> Result<()> {
         let store = &*self.store;
         let block_size = self.volume.block_size();
         self.volume

@@ -9,19 +9,28 @@ use super::bits;
 use super::commit::{Changed, Committed, Way};
 use super::error::{EditError, Result, damaged};
 use super::groups::sums;
-use super::log::Log;
+use super::log::{Log, Placed};
 use super::volume::sealed;
 use super::{Editor, LockedFile, Superblock};
 use crate::ext4::group_desc::{BLOCK_UNINIT, INODE_UNINIT, RawGroupDesc};
 use crate::ext4::inode::RawInode;
-use crate::ext4::superblock::RawSuperblock;
+use crate::ext4::superblock::{OFFSET, RawSuperblock};
 use crate::ext4::{BlockNo, GroupNo, InodeNo};
 
 /// Bytes that are looked at at a time.
 const PIECE: u64 = 1 << 20;
 
-/// What stands behind the old end of the filesystem, which nobody sees before the commit.
+/// What is written before the commit, because nobody sees it until then.
 pub(in crate::ext4) trait Beyond {
+    /// Returns the blocks of descriptors inside the old filesystem with the new groups' descriptors in
+    /// them, and those of the other groups as they are.
+    ///
+    /// They are there before the superblock speaks of them: Linux reads them before it replays
+    /// the journal.
+    fn early(&self) -> &[(BlockNo, Vec<u8>)];
+
+    /// Gives what stands behind the old end of the filesystem.
+    ///
     /// Calls `write` with bytes and their offset, and `zero` with offset and length of what must
     /// read as zeros.
     fn emit(
@@ -165,7 +174,7 @@ impl Editor {
             return self.on_copy(&changed, after, beyond);
         };
         self.write_beyond(after, beyond)?;
-        self.through_journal(&log, &transaction, &logged)?;
+        self.through_journal_with(&log, &transaction, &logged, beyond.early())?;
         if after < before
             && let Some(file) = self.regular()
         {
@@ -175,6 +184,44 @@ impl Editor {
             way: Way::Journal,
             blocks,
         })
+    }
+
+    /// As for other changes, but the superblock that asks for the replay has the new size already:
+    /// Linux takes the size from it before it replays anything.
+    fn through_journal_with(
+        &self,
+        log: &Log,
+        transaction: &[Placed],
+        logged: &[Changed],
+        early: &[(BlockNo, Vec<u8>)],
+    ) -> Result<()> {
+        let store = &*self.store;
+        let block_size = self.volume.block_size();
+        let write = |(block, bytes): (BlockNo, &[u8])| {
+            store.write_at(block.0.saturating_mul(block_size), bytes)
+        };
+        for (block, bytes) in transaction {
+            write((*block, bytes))?;
+        }
+        store.sync()?;
+        let (at, bytes) = log.superblock(true);
+        write((at, &bytes))?;
+        store.sync()?;
+        for (block, bytes) in early {
+            write((*block, bytes))?;
+        }
+        store.sync()?;
+        store.write_at(OFFSET, &self.recovering(&self.volume.raw))?;
+        store.sync()?;
+        for (block, bytes) in logged {
+            write((*block, bytes))?;
+        }
+        store.sync()?;
+        let (at, bytes) = log.superblock(false);
+        write((at, &bytes))?;
+        store.sync()?;
+        store.write_at(OFFSET, &sealed(&self.volume.raw, &self.volume.superblock))?;
+        Ok(store.sync()?)
     }
 
     fn on_copy(&self, changed: &[Changed], after: u64, beyond: &dyn Beyond) -> Result<Committed> {

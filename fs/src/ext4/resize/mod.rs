@@ -14,9 +14,15 @@
 //! | [`reserve`] | the resize inode |
 //! | [`plan`] | descriptors, copies, and what goes where |
 //!
-//! The commit is that of [`Editor`]: what lies behind the old end is written
-//! first and is seen by nobody, then everything inside changes in one transaction of the journal, or on a
-//! copy where that has no room. An interruption leaves the image as before or as after.
+//! The commit is that of [`Editor`], with one difference. What lies behind the old end is written first
+//! and is seen by nobody. Then everything inside changes in one transaction of the journal, or on a copy
+//! where that has no room. The superblock that asks for the replay has the new size already, and the
+//! descriptors of new groups stand in their places before that: Linux looks at both before it
+//! replays the journal, and would go on with the old size.
+//!
+//! An interruption at any moment leaves the image as before or as after, for whoever replays the
+//! journal. In one short moment, before the superblock is written, e2fsck finds the lists of reserved
+//! descriptor blocks overwritten by descriptors; it makes them anew, and the image is as before.
 
 mod bits;
 mod error;

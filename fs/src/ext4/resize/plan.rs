@@ -23,6 +23,8 @@ pub(super) struct Plan {
     old_end: u64,
     /// All blocks of descriptors.
     descriptors: Vec<DescriptorBlock>,
+    /// Those that are written before the commit.
+    early: Vec<(BlockNo, Vec<u8>)>,
     /// The groups with the superblock or a copy of it.
     copies: Vec<GroupNo>,
     fresh: Fresh,
@@ -52,6 +54,7 @@ pub(super) fn plan(editor: &mut Editor, new: Superblock) -> Result<Plan> {
         .collect();
     let all = all_descriptors(editor, &new, &kept, &fresh)?;
     let descriptors = descriptor_blocks(editor, &old, &new, &all)?;
+    let early = early(editor, &old, &new, &fresh)?;
     let mut raw = new.raw().clone();
     count_free(&new, &all, &mut raw);
     let plan = Plan {
@@ -59,6 +62,7 @@ pub(super) fn plan(editor: &mut Editor, new: Superblock) -> Result<Plan> {
         new,
         raw,
         descriptors,
+        early,
         copies,
         fresh,
         unclean,
@@ -141,6 +145,36 @@ fn descriptor_blocks(
         }
         let changed = before.as_ref() != Some(&bytes);
         blocks.push(DescriptorBlock { bytes, changed });
+    }
+    Ok(blocks)
+}
+
+/// Returns the blocks of descriptors inside the old filesystem that get new groups, as they are but for
+/// those.
+fn early(
+    editor: &Editor,
+    old: &Superblock,
+    new: &Superblock,
+    fresh: &Fresh,
+) -> Result<Vec<(BlockNo, Vec<u8>)>> {
+    let mut blocks: Vec<(BlockNo, Vec<u8>)> = Vec::new();
+    for (group, desc) in fresh.iter() {
+        let index = group.0 / new.descs_per_block().max(1);
+        let place = new.descriptor_block(index);
+        if place.0 >= old.blocks() {
+            continue;
+        }
+        if blocks.last().is_none_or(|(last, _)| *last != place) {
+            let bytes = if index < old.desc_blocks() {
+                editor.block(place)?
+            } else {
+                vec![0; new.block_len()]
+            };
+            blocks.push((place, bytes));
+        }
+        if let Some((_, bytes)) = blocks.last_mut() {
+            edit::put_desc(new, group, desc, bytes);
+        }
     }
     Ok(blocks)
 }
@@ -246,6 +280,10 @@ impl Plan {
 }
 
 impl Beyond for Plan {
+    fn early(&self) -> &[(BlockNo, Vec<u8>)] {
+        &self.early
+    }
+
     fn emit(
         &self,
         write: &mut dyn FnMut(u64, &[u8]) -> forger_block::Result<()>,
