@@ -224,6 +224,43 @@ fn every_vhd_vhdx_and_vmdk_that_qemu_img_makes_is_read() {
 }
 
 #[test]
+fn compare_tells_what_qemu_img_compare_tells() {
+    need!("qemu-img");
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let same = scratch.path("same.vmdk");
+    convert(&disk, &same, &["--compress", "zlib"]);
+    let mut bytes = fs::read(&disk).unwrap();
+    bytes[7_000_000] ^= 1;
+    let changed = scratch.file("changed.raw", &bytes);
+    let other = scratch.path("other.qcow2");
+    convert(&changed, &other, &["--compress", "zstd"]);
+    let verdict = |other: &Path, args: &[&str]| {
+        let run = forger().arg("compare").arg(&disk).arg(other);
+        let output = run.args(args.iter().copied()).output();
+        (output.status.code(), output.text())
+    };
+    let (code, text) = verdict(&same, &[]);
+    assert!(
+        code == Some(0) && text.contains("but for their sizes"),
+        "{text}"
+    );
+    assert_eq!(verdict(&same, &["--strict"]).0, Some(1));
+    let (code, text) = verdict(&other, &[]);
+    assert!(
+        code == Some(1) && text.ends_with("offset 7000000\n"),
+        "{text}"
+    );
+    let judged = Run::new("qemu-img")
+        .arg("compare")
+        .arg(&disk)
+        .arg(&other)
+        .output();
+    assert_eq!(judged.status.code(), Some(1));
+    assert_eq!(verdict(&scratch.path("absent"), &[]).0, Some(2));
+}
+
+#[test]
 fn snapshots_are_listed_and_the_active_state_is_read() {
     need!("qemu-img");
     let scratch = Scratch::new();

@@ -12,16 +12,19 @@ pub mod vhdx;
 pub mod vmdk;
 
 mod cache;
+mod compare;
 mod container;
 mod copy;
 mod detect;
 mod guid;
 mod occupied;
 mod ordered;
+mod padded;
 mod pieces;
 mod progress;
 mod words;
 
+pub use compare::compare;
 pub use container::{Container, OpenError};
 pub use copy::{ZEROS, copy};
 pub use detect::{Format, detect};

@@ -3,6 +3,7 @@
 mod bundle;
 mod cat;
 mod check;
+mod compare;
 mod completions;
 mod convert;
 mod diff;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Extract(extract::Args),
     Check(check::Args),
     Convert(convert::Args),
+    Compare(compare::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -71,6 +73,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Extract(args) => extract::run(&args, cli.global),
         Command::Check(args) => check::run(&args, cli.global),
         Command::Convert(args) => convert::run(&args, cli.global),
+        Command::Compare(args) => compare::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

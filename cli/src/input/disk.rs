@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use forger::address::Address;
 use forger_block::{BlockRead, BlockSink, FileReader, PIECE, ScratchFile, is_zero};
-use forger_disk::{Container, Progress, ZEROS};
+use forger_disk::{Container, ZEROS};
 use forger_fs::decompress::{self, Format};
+use forger_fs::observe::Observer;
 
 use super::stream::{self, Stream};
 use crate::args::read::ReadArgs;
@@ -209,8 +210,9 @@ impl Arriving {
             for block in buffer[..len].chunks(ZEROS) {
                 take(block).map_err(Failed::Write)?;
             }
-            Progress::advance(console, len as u64);
-            if Progress::cancelled(console) {
+            // What was read, was counted as it was read.
+            Observer::advance(console, len as u64);
+            if Observer::cancelled(console) {
                 return Err(Failed::Write(forger_block::Error::Interrupted));
             }
             if len < PIECE {

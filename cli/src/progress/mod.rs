@@ -169,6 +169,7 @@ impl Observer for Console {
 
 impl forger_disk::Progress for Console {
     fn advance(&mut self, bytes: u64) {
+        self.meter.add(bytes);
         Observer::advance(self, bytes);
     }
 

@@ -16,6 +16,7 @@ use super::entry::{self, Cluster};
 use super::error::{Damage, Place, ReadError, Role};
 use super::header::Header;
 use crate::cache::Cache;
+use crate::padded::{padded_run, read_padded};
 
 /// So much memory the L2 tables may take that are kept, in bytes.
 const TABLES: u64 = 16 << 20;
@@ -299,11 +300,11 @@ impl Image {
         match piece.cluster {
             Cluster::Zero => buf.fill(0),
             Cluster::Unallocated => match &self.neighbours.backing {
-                Some(backing) => read_until_end(backing, offset, buf)?,
+                Some(backing) => read_padded(backing, offset, buf)?,
                 None => buf.fill(0),
             },
             // A file may end inside its last cluster.
-            Cluster::Data(start) => read_until_end(self.data(), start, buf)?,
+            Cluster::Data(start) => read_padded(self.data(), start, buf)?,
             Cluster::Compressed { offset: at, len } => {
                 let within = offset.checked_rem(self.header.cluster_size).unwrap_or(0);
                 let cluster = self.decompressed(offset.saturating_sub(within), at, len)?;
@@ -347,9 +348,9 @@ impl BlockRead for Image {
         match piece.cluster {
             Cluster::Zero => Ok(Run::Hole(piece.len)),
             Cluster::Compressed { .. } => Ok(Run::Data(piece.len)),
-            Cluster::Data(start) => run_until_end(self.data(), start, piece.len),
+            Cluster::Data(start) => padded_run(self.data(), start, piece.len),
             Cluster::Unallocated => match &self.neighbours.backing {
-                Some(backing) => run_until_end(backing, offset, piece.len),
+                Some(backing) => padded_run(backing, offset, piece.len),
                 None => Ok(Run::Hole(piece.len)),
             },
         }
@@ -362,30 +363,6 @@ fn check(offset: u64, len: usize, size: u64) -> Result<()> {
         Some(end) if end <= size => Ok(()),
         _ => Err(Error::OutOfRange { offset, len, size }),
     }
-}
-
-/// Reads what a source has, and zeros behind its end.
-fn read_until_end(source: &dyn BlockRead, offset: u64, buf: &mut [u8]) -> Result<()> {
-    let have = source.len().saturating_sub(offset);
-    let have = usize::try_from(have).unwrap_or(usize::MAX).min(buf.len());
-    let (inside, behind) = buf.split_at_mut(have);
-    behind.fill(0);
-    if inside.is_empty() {
-        return Ok(());
-    }
-    source.read_at(offset, inside)
-}
-
-/// Returns the run of a source, and a hole behind its end.
-fn run_until_end(source: &dyn BlockRead, offset: u64, most: u64) -> Result<Run> {
-    if offset >= source.len() {
-        return Ok(Run::Hole(most));
-    }
-    Ok(match source.run_at(offset)? {
-        Run::Data(0) | Run::Hole(0) => Run::Data(most),
-        Run::Data(len) => Run::Data(len.min(most)),
-        Run::Hole(len) => Run::Hole(len.min(most)),
-    })
 }
 
 /// Reads the part of the L1 table that the disk needs, and checks it.
