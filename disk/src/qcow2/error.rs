@@ -98,6 +98,12 @@ pub enum Damage {
         /// The file's size.
         size: u64,
     },
+    /// Two entries refer to the same table.
+    #[error("the table at offset {offset} is used twice")]
+    Twice {
+        /// Where the table stands.
+        offset: u64,
+    },
     /// A structure ends too early.
     #[error("it is cut short")]
     Short,

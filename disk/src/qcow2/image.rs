@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use forger_block::{BlockRead, Error, Result, Run};
 
-use super::decompress::decompress;
+use super::decompress::Decompressors;
 use super::entry::{self, Cluster};
 use super::error::{Damage, Place, ReadError, Role};
 use super::header::Header;
@@ -43,6 +43,7 @@ pub struct Image {
     l1: Vec<u64>,
     tables: Cache<Vec<u64>>,
     clusters: Cache<Vec<u8>>,
+    decompressors: Decompressors,
 }
 
 /// A piece of the disk: how long, and where it is.
@@ -90,6 +91,7 @@ impl Image {
         Ok(Self {
             tables: Cache::new(header.cluster_size, TABLES),
             clusters: Cache::new(header.cluster_size, CLUSTERS),
+            decompressors: Decompressors::new(header.codec),
             header,
             file,
             neighbours,
@@ -275,24 +277,26 @@ impl Image {
         Ok(words(&bytes))
     }
 
-    /// Returns a compressed cluster's bytes.
-    fn decompressed(
+    /// Fills a buffer as long as a cluster with a compressed one.
+    fn decompress(
         &self,
         guest: u64,
         offset: u64,
         len: u64,
-    ) -> std::result::Result<Arc<Vec<u8>>, ReadError> {
-        self.clusters.get(guest, || {
-            let end = offset.saturating_add(len).min(self.file.len());
-            let len = usize::try_from(end.saturating_sub(offset)).unwrap_or(0);
-            // At most two clusters.
-            let mut bytes = vec![0; len];
-            self.file.read_at(offset, &mut bytes)?;
-            let size = usize::try_from(self.header.cluster_size).unwrap_or(0);
-            decompress(self.header.codec, &bytes, size).ok_or_else(|| {
-                ReadError::corrupt(Place::Compressed(guest), Damage::Decompress(size))
-            })
-        })
+        cluster: &mut [u8],
+    ) -> std::result::Result<(), ReadError> {
+        let end = offset.saturating_add(len).min(self.file.len());
+        let len = usize::try_from(end.saturating_sub(offset)).unwrap_or(0);
+        // At most two clusters.
+        let mut packed = vec![0; len];
+        self.file.read_at(offset, &mut packed)?;
+        match self.decompressors.decompress(&packed, cluster) {
+            true => Ok(()),
+            false => {
+                let damage = Damage::Decompress(cluster.len());
+                Err(ReadError::corrupt(Place::Compressed(guest), damage))
+            }
+        }
     }
 
     /// Fills `buf` with a piece that it is as long as.
@@ -306,8 +310,19 @@ impl Image {
             // A file may end inside its last cluster.
             Cluster::Data(start) => read_padded(self.data(), start, buf)?,
             Cluster::Compressed { offset: at, len } => {
-                let within = offset.checked_rem(self.header.cluster_size).unwrap_or(0);
-                let cluster = self.decompressed(offset.saturating_sub(within), at, len)?;
+                let size = self.header.cluster_size;
+                let within = offset.checked_rem(size).unwrap_or(0);
+                let guest = offset.saturating_sub(within);
+                let size = usize::try_from(size).unwrap_or(0);
+                if buf.len() == size {
+                    // A whole one is wanted once, as a rule.
+                    return Ok(self.decompress(guest, at, len, buf)?);
+                }
+                let cluster = self.clusters.get(guest, || {
+                    let mut cluster = vec![0; size];
+                    self.decompress(guest, at, len, &mut cluster)
+                        .map(|()| cluster)
+                })?;
                 let from = usize::try_from(within).unwrap_or(usize::MAX);
                 let part = cluster.get(from..).and_then(|rest| rest.get(..buf.len()));
                 buf.copy_from_slice(part.unwrap_or_default());
@@ -389,7 +404,27 @@ fn read_l1(file: &dyn BlockRead, header: &Header) -> std::result::Result<Vec<u64
         }
         *entry = offset;
     }
+    check_twice(&l1)?;
     Ok(l1)
+}
+
+/// Checks that no L2 table is used twice: a small file could make a disk that takes for ever to walk.
+fn check_twice(l1: &[u64]) -> std::result::Result<(), ReadError> {
+    let mut tables: Vec<(u64, u64)> = (0..)
+        .zip(l1)
+        .filter(|(_, offset)| **offset != 0)
+        .map(|(index, offset)| (*offset, index))
+        .collect();
+    tables.sort_unstable();
+    for pair in tables.windows(2) {
+        if let [(first, _), (second, index)] = pair
+            && first == second
+        {
+            let damage = Damage::Twice { offset: *second };
+            return Err(ReadError::corrupt(Place::L1(*index), damage));
+        }
+    }
+    Ok(())
 }
 
 /// Reads big-endian words.

@@ -166,6 +166,15 @@ fn hostile_headers_are_refused() {
 }
 
 #[test]
+fn an_l2_table_that_is_used_twice_is_refused() {
+    let file = planned(&disk(), &options(3, 512));
+    let l1 = usize::try_from(u64::from_be_bytes(file[40..48].try_into().unwrap())).unwrap();
+    let first = file[l1..l1 + 8].to_vec();
+    let error = with(&file, l1 + 8, &first).unwrap_err();
+    assert!(error.to_string().contains("twice"), "{error}");
+}
+
+#[test]
 fn features_that_are_not_known_are_named() {
     let file = planned(&disk(), &Options::default());
     let error = with(&file, 72, &(1_u64 << 40).to_be_bytes()).unwrap_err();

@@ -15,8 +15,8 @@ use super::error::ReadError;
 use super::header::{AT_END, MAGIC, RawGrain, RawHeader, check_descriptor, flag};
 use crate::cache::Cache;
 
-/// The largest grain directory, in bytes: a disk of 128 TiB has one of that size.
-const MAX_DIRECTORY: u64 = 16 << 20;
+/// The largest grain directory, in bytes: a disk of 8 TiB has one of that size.
+const MAX_DIRECTORY: u64 = 1 << 20;
 
 /// The longest descriptor, in sectors.
 const MAX_DESCRIPTOR: u64 = 2048;
@@ -78,8 +78,10 @@ impl Image {
         let grain = header.grain_size.get().saturating_mul(512);
         let entries = u64::from(header.num_gtes_per_gt.get());
         let tables = size.div_ceil(grain.saturating_mul(entries).max(1));
+        let directory = read_words(&file, header.gd_offset.get(), tables)?;
+        check_twice(&directory)?;
         Ok(Self {
-            directory: read_words(&file, header.gd_offset.get(), tables)?,
+            directory,
             size,
             grain,
             entries,
@@ -253,6 +255,25 @@ fn check(offset: u64, len: usize, size: u64) -> Result<()> {
 
 fn field(field: &'static str, value: u64) -> ReadError {
     ReadError::Field { field, value }
+}
+
+/// Checks that no grain table is used twice: a small file could make a disk that takes for ever to
+/// walk.
+fn check_twice(directory: &[u32]) -> std::result::Result<(), ReadError> {
+    let mut tables: Vec<u32> = directory
+        .iter()
+        .copied()
+        .filter(|sector| *sector != 0)
+        .collect();
+    tables.sort_unstable();
+    let twice = tables.windows(2).find_map(|pair| match pair {
+        [first, second] if first == second => Some(*first),
+        _ => None,
+    });
+    match twice {
+        Some(sector) => Err(field("sector of two grain tables", sector.into())),
+        None => Ok(()),
+    }
 }
 
 /// Reads a header, if one stands there.

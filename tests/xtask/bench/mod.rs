@@ -3,6 +3,7 @@
 //! A peer that does not flush its output is followed by `sync -d FILE` inside the timed span. All
 //! contestants of a round run one after the other, then the next round begins; medians count.
 
+mod convert;
 mod inputs;
 mod inspect;
 mod measure;
@@ -31,8 +32,8 @@ struct Bench {
     rounds: usize,
 }
 
-/// Runs the bench: `args` are the number of rounds, `small`, and `inspect` for that part alone, if
-/// given.
+/// Runs the bench: `args` are the number of rounds, `small`, and `inspect` or `convert` for that part
+/// alone, if given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let small = args.iter().any(|arg| arg == "small");
     let rounds = args
@@ -59,11 +60,17 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         report.print();
         return Ok(());
     }
+    if args.iter().any(|arg| arg == "convert") {
+        bench.convert(&mut report)?;
+        report.print();
+        return Ok(());
+    }
     bench.images(&mut report)?;
     bench.bundles(&mut report)?;
     bench.folders(&mut report)?;
     bench.sizes(&mut report)?;
     bench.inspect(&mut report)?;
+    bench.convert(&mut report)?;
     bench.memory(&mut report)?;
     bench.peers(&mut report)?;
     report.print();
@@ -76,13 +83,13 @@ impl Bench {
     }
 
     /// Makes a contestant of a shell script, in which `$F` is forger, `$T` the tar, `$D` the folder
-    /// extracted from it, `$I` the finished image and `$O` the output.
+    /// extracted from it, `$I` the finished image and `$O` the output; it runs in the bench's folder.
     fn script(&self, name: &'static str, script: &'static str) -> Contestant {
         let output = self.out("output");
         let run = {
             let (forger, output) = (self.forger.clone(), output.clone());
             let (tar, folder) = (self.inputs.tar.clone(), self.inputs.folder.clone());
-            let image = self.out("image.ext4");
+            let (image, dir) = (self.out("image.ext4"), self.dir.clone());
             move || {
                 Run::new("bash")
                     .args(["-euc", script])
@@ -91,6 +98,7 @@ impl Bench {
                     .env("D", &folder)
                     .env("I", &image)
                     .env("O", &output)
+                    .dir(&dir)
                     .limit(1800)
             }
         };
