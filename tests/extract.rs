@@ -194,6 +194,46 @@ fn folders_of_an_image_take_the_place_of_symlinks_and_are_not_led_away() {
     assert_eq!(fs::read(out.join("d/file")).unwrap(), b"new");
 }
 
+#[test]
+fn folders_swapped_for_symlinks_meanwhile_lead_nowhere() {
+    let scratch = Scratch::new();
+    let mut members = vec![Member::dir("d").mode(0o711)];
+    members.extend((0..200).map(|n| Member::file(format!("d/file-{n}"), "x")));
+    members.push(Member::dir("d/e").mode(0o711));
+    members.extend((0..200).map(|n| Member::hardlink(format!("d/e/link-{n}"), "d/file-0")));
+    let image = image_of(&scratch, &members);
+    let (out, outside) = (scratch.path("out"), scratch.path("outside"));
+    fs::create_dir(&out).unwrap();
+    fs::create_dir(&outside).unwrap();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o700)).unwrap();
+    let (aside, done) = (
+        scratch.path("aside"),
+        std::sync::atomic::AtomicBool::new(false),
+    );
+    std::thread::scope(|scope| {
+        let swapper = scope.spawn(|| {
+            let mut swaps = 0_u64;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = fs::rename(out.join("d"), &aside);
+                swaps += u64::from(symlink(&outside, out.join("d")).is_ok());
+                let _ = fs::remove_file(out.join("d"));
+                let _ = fs::rename(&aside, out.join("d"));
+                let _ = fs::remove_dir_all(&aside);
+            }
+            swaps
+        });
+        for _ in 0..10 {
+            // It may fail, or not; it may not be led away.
+            let output = extract(&image, &out, &["--force", "--no-sync"]);
+            assert!(matches!(output.status.code(), Some(0 | 1)), "{output}");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(swapper.join().unwrap() > 0);
+    });
+    assert!(scratch.names("outside").is_empty());
+    assert_eq!(outside.metadata().unwrap().mode() & 0o7777, 0o700);
+}
+
 /// Makes an image of a folder without checksums, and replaces names in its directories.
 fn patched(scratch: &Scratch, fill: impl Fn(&Path), names: &[(&str, &str)]) -> PathBuf {
     let folder = scratch.path("folder");

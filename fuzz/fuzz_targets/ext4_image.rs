@@ -1,7 +1,7 @@
 //! A damaged or hostile image is read and checked to an end.
 //!
-//! Oracle: opening, replaying, looking up, listing, reading the whole tree and its contents, and
-//! checking come to an end without a panic, within the memory that the caller allows; where the
+//! Oracle: opening, replaying, looking up, listing, walking, reading the whole tree and its
+//! contents, and checking come to an end without a panic, within the memory that the caller allows; where the
 //! verifier finds nothing, everything can be read. The image is one of forger's own with the input's bytes
 //! put into it. Its feature `metadata_csum` is taken away, so that damage gets past the checksums.
 #![no_main]
@@ -37,11 +37,24 @@ fuzz_target!(|patches: &[u8]| {
     };
     let report = ext4::check_within(&image, 100).expect("the image is in memory");
     let read = read(&image);
+    let looked = look(&image);
     let _orphans = image.orphans();
     if report.findings.is_empty() && !matches!(read, Err(ReadError::Memory { .. })) {
         read.expect("a clean image can be read");
+        looked.expect("a clean image can be looked into");
     }
 });
+
+/// Walks through all names, as the commands do that look into images.
+fn look(image: &Image) -> Result<(), ReadError> {
+    let root = image.lookup(b"/", true)?;
+    for step in image.walk(&root, b"/")? {
+        let inode = image.inode(step?.entry.inode)?;
+        image.map(&inode)?;
+        image.xattrs(&inode)?;
+    }
+    Ok(())
+}
 
 fn read(image: &Image) -> Result<(), ReadError> {
     let tree = image.tree_within(MEMORY)?;

@@ -75,9 +75,9 @@ Environment:
 pub(crate) struct Global {
     /// Writes results and messages as text or json [default: text]
     ///
-    /// With json the result on standard output is one object. On standard error progress, notes and
-    /// errors are one object a line, with a "type": phase_start, progress, phase_done, note, info
-    /// or error.
+    /// With json the result on standard output is one object, or one a line where there are several
+    /// (ls, stat, find, du, diff). On standard error progress, notes and errors are one object a
+    /// line, with a "type": phase_start, progress, phase_done, note, info or error.
     #[arg(
         long,
         global = true,

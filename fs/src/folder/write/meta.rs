@@ -117,6 +117,8 @@ fn is_refused(errno: Errno) -> bool {
             | Errno::TOOBIG
             | Errno::RANGE
             | Errno::OVERFLOW
+            // There is no `/proc`, by which alone some nodes can be reached.
+            | Errno::NOENT
     )
 }
 

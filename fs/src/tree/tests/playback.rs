@@ -288,6 +288,33 @@ proptest! {
     }
 
     #[test]
+    fn trees_differ_when_their_dumps_do(
+        a in arbitrary::tree(Shape::default()),
+        b in arbitrary::tree(Shape::default()),
+        which in any::<prop::sample::Index>(),
+        what in 0..6,
+    ) {
+        let equal = a.dump(Holes::Shown).unwrap() == b.dump(Holes::Shown).unwrap();
+        let differences = a.differences(&b, Holes::Shown).unwrap();
+        prop_assert_eq!(differences.is_empty(), equal, "{:#?}", differences);
+        // One fact of one node.
+        let mut c = a.clone();
+        let ids: Vec<_> = c.ids().collect();
+        let meta = c.meta_mut(*which.get(&ids));
+        match what {
+            0 => meta.mode ^= 0o100,
+            1 => meta.uid ^= 1,
+            2 => meta.gid ^= 1 << 31,
+            3 => meta.ctime = Some(Time { sec: 77, nsec: meta.ctime.map_or(1, |t| t.nsec ^ 1) }),
+            4 => meta.flags.0 ^= InodeFlags::NODUMP,
+            _ => drop(meta.xattrs.insert((*b"user.not generated").into(), (*b"x").into())),
+        }
+        let differences = a.differences(&c, Holes::Shown).unwrap();
+        prop_assert_eq!(differences.len(), 1, "{:#?}", differences);
+        prop_assert!(a.differences(&a.clone(), Holes::Shown).unwrap().is_empty());
+    }
+
+    #[test]
     fn generated_attributes_fit_a_block(tree in arbitrary::tree(Shape::default())) {
         for (_, node) in tree.iter() {
             let xattrs = node.meta.xattrs.iter();
