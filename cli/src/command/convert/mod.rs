@@ -66,9 +66,10 @@ pub(crate) struct Args {
     format: Option<OutputFormat>,
 
     /// Compresses qcow2: zstd[:1-19] or zlib[:1-9], and vmdk: zlib [default: not; levels: zstd:3,
-    /// zlib:6]
+    /// zlib:9]
     ///
-    /// Every reader of qcow2 knows zlib; QEMU reads zstd since 5.1. A compressed vmdk is
+    /// Every reader of qcow2 knows zlib; QEMU reads zstd since 5.1, which is faster and smaller. zlib:9
+    /// makes files as small as qemu-img's; zlib:6 takes half the time for 4% more. A compressed vmdk is
     /// streamOptimized, as it stands in an OVA.
     #[arg(long, value_name = "NAME[:LEVEL]", value_parser = compression)]
     compress: Option<(qcow2::Codec, i32)>,
@@ -284,7 +285,7 @@ impl Args {
 fn compression(text: &str) -> Result<(qcow2::Codec, i32), String> {
     let (name, level) = text.split_once(':').unwrap_or((text, ""));
     let (codec, usual) = match name {
-        "zlib" => (qcow2::Codec::Zlib, 6),
+        "zlib" => (qcow2::Codec::Zlib, 9),
         "zstd" => (qcow2::Codec::Zstd, 3),
         _ => return Err("expected zlib or zstd, perhaps with a level, as in zstd:9".to_owned()),
     };
