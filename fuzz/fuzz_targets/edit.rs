@@ -131,7 +131,7 @@ fuzz_target!(|script: &[u8]| {
     let paths: Vec<Vec<u8>> = (0..=255).map(path).collect();
     let there: Vec<bool> = paths
         .iter()
-        .map(|path| editor.exists(path).unwrap_or(false))
+        .map(|path| editor.kind(path).is_ok_and(|kind| kind.is_some()))
         .collect();
     let result = editor.commit();
     if damaged {

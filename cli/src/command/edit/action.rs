@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use forger_fs::ext4::{EditError, Editor, Special};
 use forger_fs::tree::{Device, Meta, Time, shown};
 
-use super::host::HostFile;
+use super::ahead::Ahead;
+use super::put;
 use super::words::Words;
 use crate::args::time::When;
 use crate::args::{owner, uuid};
@@ -24,6 +24,7 @@ pub(super) enum Action {
     Put {
         source: PathBuf,
         path: Bytes,
+        recursive: bool,
         facts: Facts,
     },
     Mkdir {
@@ -89,7 +90,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    fn meta(self, mode: u16, environment: &Environment) -> Meta {
+    pub(super) fn meta(self, mode: u16, environment: &Environment) -> Meta {
         let (uid, gid) = self.owner.unwrap_or((0, 0));
         Meta {
             mode: self.mode.unwrap_or(mode),
@@ -116,17 +117,7 @@ pub(super) fn parse(mut words: Vec<Bytes>) -> Result<Action, String> {
     let verb = words.remove(0);
     let read = |flags: &[&str], values: &[&str]| Words::read(words.clone(), flags, values);
     Ok(match &verb[..] {
-        b"put" => {
-            let words = read(&[], &["--mode", "--owner", "--time"])?;
-            let facts = words.facts;
-            let [source, path] = words.exactly("put SRC DEST")?;
-            let source = PathBuf::from(OsString::from_vec(source));
-            Action::Put {
-                source,
-                path,
-                facts,
-            }
-        }
+        b"put" => put(read(&["-r"], &["--mode", "--owner", "--time"])?)?,
         b"mkdir" => {
             let words = read(&["-p"], &["--mode", "--owner", "--time"])?;
             let (facts, parents) = (words.facts, words.has("-p"));
@@ -177,8 +168,8 @@ pub(super) fn parse(mut words: Vec<Bytes>) -> Result<Action, String> {
             let value = xattr_value(value)?;
             Action::SetXattr { path, name, value }
         }
-        b"removexattr" => {
-            let [path, name] = exact(words.clone(), "removexattr PATH NAME")?;
+        b"rmxattr" => {
+            let [path, name] = exact(words.clone(), "rmxattr PATH NAME")?;
             Action::RemoveXattr { path, name }
         }
         b"set-label" => {
@@ -203,6 +194,23 @@ fn at_least_one(paths: Vec<Bytes>, usage: &str) -> Result<Vec<Bytes>, String> {
         return Err(format!("expected {usage}"));
     }
     Ok(paths)
+}
+
+fn put(words: Words) -> Result<Action, String> {
+    let (facts, recursive) = (words.facts, words.has("-r"));
+    let [source, path] = words.exactly("put [-r] SRC DEST")?;
+    if recursive && facts.mode.is_some() {
+        return Err("put -r takes modes from SRC; chmod changes them afterwards".to_owned());
+    }
+    if recursive && source == b"-" {
+        return Err("put -r takes a folder, not standard input".to_owned());
+    }
+    Ok(Action::Put {
+        source: PathBuf::from(OsString::from_vec(source)),
+        path,
+        recursive,
+        facts,
+    })
 }
 
 fn link(words: Words) -> Result<Action, String> {
@@ -298,21 +306,45 @@ fn xattr_value(word: Bytes) -> Result<Bytes, String> {
     value.ok_or_else(|| "0x is not followed by pairs of hexadecimal digits".to_owned())
 }
 
+/// What actions need besides the image.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) environment: Environment,
+    /// The files that are put, in order.
+    pub(super) files: Ahead,
+}
+
 /// Why an action could not be done.
 #[derive(Debug)]
 pub(super) struct Undone {
     place: Option<String>,
     what: String,
     cause: Box<dyn std::error::Error + Send + Sync>,
+    help: Option<&'static str>,
 }
 
 impl Undone {
-    fn new(what: String, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(super) fn new(
+        what: impl Into<String>,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self {
             place: None,
-            what,
+            what: what.into(),
             cause: cause.into(),
+            help: None,
         }
+    }
+
+    /// Says what could not be done to a path of the image.
+    pub(super) fn at_path(what: &str, path: &[u8], error: EditError) -> Self {
+        Self::new(format!("cannot {what} {}", shown(path)), error)
+    }
+
+    /// Says what helps.
+    pub(super) fn help(mut self, help: &'static str) -> Self {
+        self.help = Some(help);
+        self
     }
 
     /// Says where the action was asked for.
@@ -326,9 +358,10 @@ impl Undone {
             Some(place) => format!("{place}: {}", self.what),
             None => self.what,
         };
+        let help = self.help;
         Failure::failed(what)
             .because(self.cause)
-            .help("nothing was changed: all actions are done, or none")
+            .help(help.unwrap_or("nothing was changed: all actions are done, or none"))
     }
 }
 
@@ -337,11 +370,10 @@ impl Action {
     pub(super) fn apply(
         &self,
         editor: &mut Editor,
-        environment: &Environment,
+        surroundings: &Surroundings,
     ) -> Result<(), Undone> {
-        let failed = |what: &str, path: &[u8], error: EditError| {
-            Undone::new(format!("cannot {what} {}", shown(path)), error)
-        };
+        let environment = &surroundings.environment;
+        let failed = Undone::at_path;
         let each =
             |what: &str, paths: &[Bytes], act: &mut dyn FnMut(&[u8]) -> Result<(), EditError>| {
                 paths
@@ -352,15 +384,11 @@ impl Action {
             Self::Put {
                 source,
                 path,
+                recursive,
                 facts,
             } => {
-                let file = HostFile::new(source).map_err(|error| {
-                    Undone::new(format!("cannot put {}", source.display()), error)
-                })?;
-                let meta = facts.meta(file.mode, environment);
-                editor
-                    .put(path, &meta, Arc::new(file))
-                    .map_err(|error| failed("put", path, error))
+                let put = if *recursive { put::tree } else { put::file };
+                put(editor, source, path, *facts, surroundings)
             }
             Self::Mkdir {
                 paths,
@@ -377,7 +405,7 @@ impl Action {
                 recursive,
                 force,
             } => each("remove", paths, &mut |path| {
-                if *force && !editor.exists(path)? {
+                if *force && editor.kind(path)?.is_none() {
                     return Ok(());
                 }
                 editor.remove(path, *recursive)
@@ -449,6 +477,7 @@ mod tests {
         let put = Action::Put {
             source: "a".into(),
             path: b"/b".to_vec(),
+            recursive: false,
             facts,
         };
         for line in [

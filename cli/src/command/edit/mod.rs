@@ -1,7 +1,10 @@
 //! `forger edit IMAGE [ACTION…]`
 
 mod action;
+mod ahead;
 mod host;
+mod put;
+mod remedy;
 mod script;
 mod words;
 
@@ -13,7 +16,8 @@ use forger_fs::ext4::{Committed, EditError, Editor, Way};
 use forger_fs::tree::Time;
 use serde_json::json;
 
-use self::action::Action;
+use self::action::{Action, Surroundings};
+use self::ahead::Ahead;
 use crate::args::time::{self, When};
 use crate::args::{Format, Global};
 use crate::config::Environment;
@@ -34,28 +38,49 @@ use crate::print::{self, Stream};
     after_long_help = "\
 Actions (options of an action may stand anywhere behind its name; paths are the image's, but SRC):
   put SRC DEST [--mode MODE] [--owner UID:GID] [--time TIME]
-                                     a file of this machine; replaces a file  [mode: that of SRC; owner: 0:0;
-                                     time: that of the change]
+                                     a file of this machine, - is standard input; replaces a file
+                                     [mode: that of SRC, 0644 from -; owner: 0:0; time: that of the change]
+  put -r SRC DEST [--owner UID:GID] [--time TIME]
+                                     a folder with all in it, hard links and special files too; folders that
+                                     are there stay; extended attributes are not taken
   mkdir [-p] [--mode MODE] [--owner UID:GID] PATH…   -p: with those above, and it may exist
   rm [-r] [-f] PATH…                 -r: folders with all in them; -f: it may be missing
   ln EXISTING PATH                   one more name for a file
   ln -s TARGET PATH [--owner UID:GID]
   mknod PATH b|c MAJOR MINOR, mknod PATH p|s [--mode MODE] [--owner UID:GID]
   mv FROM TO                         TO is the new name itself, and may be a file that is replaced
-  chmod MODE PATH…                   MODE is octal
+  chmod MODE PATH…                   MODE is octal; an ACL follows
   chown UID:GID PATH…                also UID, UID: and :GID; changes nothing else
-  touch PATH… [--time TIME]          access and modification  [time: that of the change]
-  setxattr PATH NAME VALUE           VALUE is text, or 0x and hexadecimal digits
-  removexattr PATH NAME
+  touch PATH… [--time TIME]          access and modification of what exists  [time: that of the change]
+  setxattr PATH NAME VALUE           VALUE is text, or 0x and hexadecimal digits; the mode follows an ACL
+  rmxattr PATH NAME
   set-label LABEL
   set-uuid UUID                      checksums keep their start (metadata_csum_seed)
+
+The time of the change is --time, else SOURCE_DATE_EPOCH, else now. What is new gets it, as ctime and crtime
+always and as mtime and atime unless its --time says otherwise; what is changed gets it as ctime, and folders
+whose names change as mtime too. Equal images, actions and times give equal bytes.
+
+What is removed or replaced becomes zeros or holes in the image, its copies in the journal too.
 
 A script has one action on a line; words are split and quoted as in a shell (' \" \\), # begins a comment.
 
 Examples:
   forger edit disk.ext4 put ./motd /etc/motd --mode 644
   forger edit --script changes.txt --dry-run disk.ext4
-  echo 'rm -r /var/cache/apt' | forger edit --script - disk.ext4
+  hostname | forger edit disk.ext4 put - /etc/hostname
+
+A script, changes.txt:
+  # an agent with its unit, started at boot, and nothing left of the packages' cache
+  mkdir -p /opt/agent
+  put -r ./agent /opt/agent --owner 998:998
+  put agent.service /etc/systemd/system/agent.service --mode 644
+  ln -s ../agent.service /etc/systemd/system/multi-user.target.wants/agent.service
+  chown 998:998 /var/lib/agent
+  chmod 4755 /opt/agent/bin/helper
+  setxattr /opt/agent/bin/agent security.capability 0x0100000200040000000000000000000000000000
+  rm -r -f '/var/cache/apt/archives'
+  set-label agent-root
 
 Exit status: 0 done, 1 failed and nothing changed, 2 wrong usage (forger --help says more)."
 )]
@@ -86,9 +111,9 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
-/// An action and where it was asked for, for messages.
+/// An action and the line of the script that asked for it.
 struct Step {
-    place: Option<String>,
+    line: Option<usize>,
     action: Action,
 }
 
@@ -97,33 +122,39 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let environment = Environment::real();
     let now = time_of(args.time, &environment)?;
     let steps = args.steps()?;
+    check_stdin(args.script.as_deref(), &steps)?;
     let shown = args.image.display().to_string();
-    let cannot = |error: EditError| explain(format!("cannot edit {shown}"), error);
+    let cannot = |error: EditError| remedy::explain(&args.image, error);
     let mut editor = Editor::open(&args.image, now).map_err(cannot)?;
+    let surroundings = Surroundings {
+        environment,
+        files: Ahead::start(files(&steps)),
+    };
     for step in &steps {
         step.action
-            .apply(&mut editor, &environment)
+            .apply(&mut editor, &surroundings)
             .map_err(|failure| {
-                match &step.place {
-                    Some(place) => failure.at(place),
-                    None => failure,
+                match (step.line, &args.script) {
+                    (Some(line), Some(script)) => failure.at(&place(line, script)),
+                    _ => failure,
                 }
                 .into_failure()
             })?;
     }
-    let committed = if args.dry_run {
-        None
+    let done = if args.dry_run {
+        editor.plan()
     } else {
-        Some(editor.commit().map_err(cannot)?)
-    };
+        editor.commit()
+    }
+    .map_err(cannot)?;
     let text = match global.output {
-        Format::Text => text(&shown, steps.len(), committed),
+        Format::Text => text(&shown, steps.len(), args.dry_run, done),
         Format::Json => print::json_line(&json!({
             "path": shown,
             "actions": steps.len(),
             "dry_run": args.dry_run,
-            "way": committed.map(|done| way(done.way)),
-            "metadata_blocks": committed.map(|done| done.blocks),
+            "way": way(done.way),
+            "metadata_blocks": done.blocks,
         })),
     };
     print::result(Stream::Stdout, &text)
@@ -146,15 +177,17 @@ pub(super) fn time_of(typed: Option<When>, environment: &Environment) -> Result<
     }
 }
 
-fn text(image: &str, actions: usize, committed: Option<Committed>) -> String {
-    match committed {
-        None => format!("path    {image}\nactions {actions}, tried only\n"),
-        Some(done) => format!(
-            "path    {image}\nactions {actions}\nway     {}\nblocks  {} of metadata changed\n",
-            way(done.way),
-            done.blocks
-        ),
-    }
+fn text(image: &str, actions: usize, dry_run: bool, done: Committed) -> String {
+    let (tried, changed) = if dry_run {
+        (", tried only", "would change")
+    } else {
+        ("", "changed")
+    };
+    format!(
+        "path    {image}\nactions {actions}{tried}\nway     {}\nblocks  {} of metadata {changed}\n",
+        way(done.way),
+        done.blocks
+    )
 }
 
 /// Returns the word for how a change was made.
@@ -165,21 +198,6 @@ pub(super) fn way(way: Way) -> &'static str {
         Way::Copy => "copy",
         _ => "other",
     }
-}
-
-/// Explains why an image could not be edited.
-fn explain(what: String, error: EditError) -> Failure {
-    let help = match &error {
-        EditError::State { .. } | EditError::Damaged { .. } => {
-            Some("let e2fsck -f mend it first; nothing was changed")
-        }
-        EditError::Locked { .. } => Some("wait until the other program is done"),
-        EditError::NoRoomForCopy { .. } => Some("make room in the image's folder"),
-        _ => None,
-    };
-    Failure::failed(what)
-        .because(error)
-        .help_if(help.map(str::to_owned))
 }
 
 impl Args {
@@ -197,10 +215,7 @@ impl Args {
                 ));
             }
             let action = action::parse(words).map_err(Failure::usage)?;
-            return Ok(vec![Step {
-                place: None,
-                action,
-            }]);
+            return Ok(vec![Step { line: None, action }]);
         };
         let name = script.display().to_string();
         let text = read(script).map_err(|error| {
@@ -208,20 +223,50 @@ impl Args {
         })?;
         let mut steps = Vec::new();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let place = format!("line {number} of {name}");
-            let wrong = |what: String| Failure::usage(format!("{place}: {what}"));
+            let wrong = |what: String| Failure::usage(format!("{}: {what}", place(number, script)));
             let words = script::words(line).map_err(|what| wrong(what.to_owned()))?;
             if words.is_empty() {
                 continue;
             }
             let action = action::parse(words).map_err(wrong)?;
             steps.push(Step {
-                place: Some(place),
+                line: Some(number),
                 action,
             });
         }
         Ok(steps)
     }
+}
+
+fn place(line: usize, script: &Path) -> String {
+    format!("line {line} of {}", script.display())
+}
+
+/// Returns the files that are put, in order, those in folders not among them.
+fn files(steps: &[Step]) -> Vec<PathBuf> {
+    let file = |step: &Step| match &step.action {
+        Action::Put {
+            source,
+            recursive: false,
+            ..
+        } if source != Path::new("-") => Some(source.clone()),
+        _ => None,
+    };
+    steps.iter().filter_map(file).collect()
+}
+
+/// Refuses to read standard input more than once.
+fn check_stdin(script: Option<&Path>, steps: &[Step]) -> Result<(), Failure> {
+    let stdin = Path::new("-");
+    let put = |step: &&Step| matches!(&step.action, Action::Put { source, .. } if source == stdin);
+    let readers = steps.iter().filter(put).count() + usize::from(script == Some(stdin));
+    if readers <= 1 {
+        return Ok(());
+    }
+    Err(
+        Failure::usage("standard input can be read only once, by --script - or by one put -")
+            .help("./- is a file of that name"),
+    )
 }
 
 fn read(script: &Path) -> std::io::Result<Vec<u8>> {
@@ -231,4 +276,27 @@ fn read(script: &Path) -> std::io::Result<Vec<u8>> {
         return Ok(text);
     }
     std::fs::read(script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The script that the help shows is one.
+    #[test]
+    fn the_example_script_is_understood() {
+        let command = <Args as clap::Args>::augment_args(clap::Command::new("edit"));
+        let help = command.get_after_long_help().unwrap().to_string();
+        let (_, script) = help.split_once("A script, changes.txt:\n").unwrap();
+        let (script, _) = script.split_once("\n\n").unwrap();
+        let mut actions = 0;
+        for line in script.lines() {
+            let words = script::words(line.as_bytes()).unwrap();
+            if !words.is_empty() {
+                action::parse(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+                actions += 1;
+            }
+        }
+        assert_eq!(actions, 9);
+    }
 }

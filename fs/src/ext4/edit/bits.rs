@@ -58,6 +58,18 @@ pub(super) fn first_clear(bits: &[u8], barred: &[u8], from: u32, end: u32) -> Op
     None
 }
 
+/// Returns the bits that are set.
+pub(super) fn ones(bits: &[u8]) -> impl Iterator<Item = u32> {
+    (0_u32..)
+        .zip(bits)
+        .filter(|(_, byte)| **byte != 0)
+        .flat_map(|(at, byte)| {
+            (0..8)
+                .filter(move |bit| byte >> bit & 1 != 0)
+                .map(move |bit| at * 8 + bit)
+        })
+}
+
 fn place(bit: u32) -> (usize, u8) {
     let byte = usize::try_from(bit / 8).unwrap_or(usize::MAX);
     (byte, 1 << (bit % 8))
@@ -85,5 +97,7 @@ mod tests {
         assert_eq!(first_clear(&bits, &barred, 0, 64), Some(14));
         set_from(&mut bits, 41);
         assert!(get(&bits, 63) && !get(&bits, 40));
+        set(&mut barred, 63);
+        assert_eq!(ones(&barred).collect::<Vec<_>>(), [13, 63]);
     }
 }

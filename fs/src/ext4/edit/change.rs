@@ -2,9 +2,10 @@
 
 use super::Editor;
 use super::error::{EditError, Result};
+use super::node::Node;
 use super::path::wrong;
 use crate::ext4::inode::mode;
-use crate::tree::acl::ACCESS;
+use crate::tree::acl::{ACCESS, Acl, DEFAULT};
 use crate::tree::{Time, shown};
 
 impl Editor {
@@ -89,14 +90,45 @@ impl Editor {
         self.touch(path, Some(time), Some(time))
     }
 
-    /// Sets an extended attribute; ACLs are in the kernel's attribute form. The mode does not follow
-    /// an ACL.
+    /// Sets an extended attribute; ACLs are in the kernel's attribute form. The mode follows an ACL
+    /// as it does under `setfacl`: owner, mask (or group) and others become its permission bits, and
+    /// an ACL that says no more than they do is not kept.
     ///
     /// # Errors
-    /// [`EditError::Path`] when nothing stands there; [`EditError::Xattr`] for what has no place.
+    /// [`EditError::Path`] when nothing stands there, for an ACL of a symlink, and for a default ACL of
+    /// anything but a folder; [`EditError::Xattr`] for what has no place, and a malformed ACL.
     pub fn set_xattr(&mut self, path: &[u8], name: &[u8], value: &[u8]) -> Result<()> {
-        self.change_xattrs(path, |xattrs| {
-            xattrs.insert(name.into(), value.into());
+        if name != ACCESS && name != DEFAULT {
+            return self.change_xattrs(path, |_, xattrs| {
+                xattrs.insert(name.into(), value.into());
+                Ok(())
+            });
+        }
+        let acl = Acl::from_attribute(value).map_err(|source| EditError::Xattr {
+            path: shown(path),
+            source: source.into(),
+        })?;
+        self.change_xattrs(path, |node, xattrs| {
+            let i_mode = node.raw.i_mode.get();
+            match i_mode & mode::TYPE {
+                mode::SYMLINK => return Err(wrong(path, "is a symlink, which has no ACL")),
+                mode::DIRECTORY => {}
+                _ if name == DEFAULT => {
+                    return Err(wrong(
+                        path,
+                        "is no folder, and only folders have default ACLs",
+                    ));
+                }
+                _ => {}
+            }
+            if name == ACCESS {
+                node.raw.i_mode = (i_mode & !0o777 | acl.mode()).into();
+            }
+            if name == ACCESS && acl.is_minimal() {
+                xattrs.remove(name);
+            } else {
+                xattrs.insert(name.into(), acl.to_attribute().into());
+            }
             Ok(())
         })
     }
@@ -106,7 +138,7 @@ impl Editor {
     /// # Errors
     /// [`EditError::Path`] when nothing stands there, or it has no such attribute.
     pub fn remove_xattr(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
-        self.change_xattrs(path, |xattrs| {
+        self.change_xattrs(path, |_, xattrs| {
             xattrs
                 .remove(name)
                 .map(|_| ())
@@ -117,12 +149,12 @@ impl Editor {
     fn change_xattrs(
         &mut self,
         path: &[u8],
-        edit: impl FnOnce(&mut crate::tree::Xattrs) -> Result<()>,
+        edit: impl FnOnce(&mut Node, &mut crate::tree::Xattrs) -> Result<()>,
     ) -> Result<()> {
         let number = self.volume.locate(path)?;
         let mut node = self.volume.node(number)?;
         let mut xattrs = self.volume.xattrs(&node, &shown(path))?;
-        edit(&mut xattrs)?;
+        edit(&mut node, &mut xattrs)?;
         self.change(|volume| {
             volume.set_xattrs(&mut node, &xattrs, &shown(path))?;
             node.set_ctime(volume.time)?;

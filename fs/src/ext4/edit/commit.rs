@@ -3,12 +3,13 @@
 use forger_block::BlockRead;
 
 use super::Editor;
+use super::batch::Batch;
 use super::error::{EditError, Result};
-use super::log::{Log, Placed};
-use super::volume::{place, sealed};
+use super::log::Log;
+use super::sector::{SECTOR, Sectors};
+use super::volume::place;
 use crate::ext4::BlockNo;
-use crate::ext4::features::incompat;
-use crate::ext4::superblock::{OFFSET, RawSuperblock, SIZE};
+use crate::ext4::superblock::{OFFSET, SIZE};
 
 /// How a transaction came into the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,94 +35,97 @@ pub struct Committed {
 impl Editor {
     /// Makes the change, and makes it durable.
     ///
+    /// Blocks that the change gives back are zeros or holes in the image then, and so is what the
+    /// journal still had of earlier changes: nothing that was removed or replaced can be found.
+    ///
     /// # Errors
-    /// [`EditError::Broken`] after an operation that failed half-way; [`EditError::NoJournal`] and
-    /// [`EditError::NoRoomForCopy`], which change nothing; [`EditError::Block`], after which the image is as
-    /// before or as after once its journal is replayed.
+    /// [`EditError::Broken`] after an operation that failed half-way; [`EditError::NoJournal`],
+    /// [`EditError::NoRoomForCopy`] and [`EditError::Names`], which change nothing;
+    /// [`EditError::Block`], after which the image is as before or as after once its journal is
+    /// replayed.
     pub fn commit(mut self) -> Result<Committed> {
+        let planned = self.plan()?;
+        let mut changed = self.volume.overlay.take_changed();
+        match (planned.way, &self.log, &self.file) {
+            (Way::Journal, Some(log), _) => self.through_journal(log, &mut changed)?,
+            (Way::Copy, log, Some(file)) => {
+                let len = file.len();
+                super::copy::replace(file, &self.volume, &changed, log.as_ref(), len, None)?;
+            }
+            _ => {}
+        }
+        Ok(planned)
+    }
+
+    /// Tells what [`commit`](Self::commit) would do, and whether it could; changes nothing in the image.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit) that change nothing.
+    pub fn plan(&mut self) -> Result<Committed> {
         if self.broken {
             return Err(EditError::Broken);
         }
         self.volume.flush()?;
-        let changed = self.volume.overlay.changed();
+        let changed = self.volume.overlay.changed_numbers();
         let blocks = u64::try_from(changed.len()).unwrap_or(u64::MAX);
-        if changed.is_empty() && self.volume.contents.is_empty() {
-            return Ok(Committed {
-                way: Way::Nothing,
-                blocks,
-            });
-        }
-        let logged = self.with_recover(&changed)?;
-        let log = Log::find(&mut self.volume)?;
-        let transaction = log.and_then(|log| {
-            let blocks = log.transaction(&logged, self.volume.time)?;
-            Some((log, blocks))
-        });
-        if let Some((log, transaction)) = transaction {
-            self.through_journal(&log, &transaction, &logged)?;
-            return Ok(Committed {
-                way: Way::Journal,
-                blocks,
-            });
-        }
-        let Some(file) = &self.file else {
-            return Err(EditError::NoJournal { blocks });
+        let way = if changed.is_empty() && self.volume.contents.is_empty() {
+            Way::Nothing
+        } else if self.log.as_ref().is_some_and(|log| log.holds(&changed)) {
+            Way::Journal
+        } else {
+            let file = self.file.as_ref();
+            let file = file.ok_or(EditError::NoJournal { blocks })?;
+            super::copy::check(file, &self.volume, blocks)?;
+            Way::Copy
         };
-        super::copy::replace(file, &self.volume, &changed, file.len(), None)?;
-        Ok(Committed {
-            way: Way::Copy,
-            blocks,
-        })
+        Ok(Committed { way, blocks })
     }
 
-    /// Returns the changed blocks, with a superblock that says that the journal must be replayed.
-    pub(super) fn with_recover(&self, changed: &[Changed]) -> Result<Vec<Changed>> {
-        let (home, at) = place(self.volume.block_size(), OFFSET);
-        let bytes = self.recovering(&self.volume.raw);
-        let mut logged = changed.to_vec();
-        for (block, old) in &mut logged {
-            if *block == home {
-                old[at..at + SIZE].copy_from_slice(&bytes);
-            }
-        }
-        Ok(logged)
-    }
-
-    pub(super) fn recovering(&self, raw: &RawSuperblock) -> [u8; SIZE] {
-        let mut raw = raw.clone();
-        raw.s_feature_incompat = (raw.s_feature_incompat.get() | incompat::RECOVER).into();
-        sealed(&raw, &self.volume.superblock)
-    }
-
-    fn through_journal(&self, log: &Log, transaction: &[Placed], logged: &[Changed]) -> Result<()> {
-        let store = &*self.store;
+    /// Writes contents and log; then says that the log is to be replayed; then does what it says; then
+    /// says that it is done. Each step is durable before the next begins.
+    fn through_journal(&self, log: &Log, changed: &mut [Changed]) -> Result<()> {
         let block_size = self.volume.block_size();
-        self.volume
-            .contents
-            .write(block_size, &mut |offset, data| store.write_at(offset, data))?;
-        for (block, bytes) in transaction {
-            store.write_at(block.0 * block_size, bytes)?;
+        let sectors = Sectors::new(&self.volume.superblock, &self.volume.raw);
+        let (home, at) = place(block_size, OFFSET);
+        for (_, block) in changed.iter_mut().filter(|(block, _)| *block == home) {
+            block[at..at + SIZE].copy_from_slice(&sectors.home);
         }
+        let store = &*self.store;
+        let mut write_at = |offset, data: &[u8]| store.write_at(offset, data);
+        let mut batch = Batch::new(&mut write_at);
+        self.volume.contents.write(block_size, &mut batch)?;
+        log.erase(block_size, store)?;
+        log.write(changed, self.volume.time, &mut batch)?;
+        if let Some(second) = &sectors.second {
+            batch.put(OFFSET + SECOND, second)?;
+        }
+        batch.flush()?;
         store.sync()?;
+
         // From here on the change is there for whoever replays the journal.
         let (at, bytes) = log.superblock(true);
         store.write_at(at.0 * block_size, &bytes)?;
+        store.write_at(OFFSET, &sectors.marked[..SECTOR])?;
         store.sync()?;
-        let before = self.recovering(self.volume.superblock.raw());
-        store.write_at(OFFSET, &before)?;
-        store.sync()?;
-        for (block, bytes) in logged {
-            store.write_at(block.0 * block_size, bytes)?;
+
+        for (block, bytes) in changed.iter() {
+            batch.put(block.0 * block_size, bytes)?;
+        }
+        batch.flush()?;
+        for run in self.volume.groups.given_back(&self.volume.superblock) {
+            store.erase(run.start.0 * block_size, run.len * block_size)?;
         }
         store.sync()?;
+
         let (at, bytes) = log.superblock(false);
         store.write_at(at.0 * block_size, &bytes)?;
-        store.sync()?;
-        let after = sealed(&self.volume.raw, &self.volume.superblock);
-        store.write_at(OFFSET, &after)?;
+        store.write_at(OFFSET, &sectors.after[..SECTOR])?;
         Ok(store.sync()?)
     }
 }
+
+/// Where the superblock's second sector starts in it.
+const SECOND: u64 = 512;
 
 /// A block of metadata as it will be.
 pub(super) type Changed = (BlockNo, Box<[u8]>);

@@ -1,12 +1,13 @@
 //! New contents: where they come from, and the free blocks that they go to at the commit.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use forger_block::{BlockRead, Bytes, Run as Part};
 
 use super::allocate::Run;
+use super::batch::Batch;
 use super::error::Result;
+use super::numbers::NumberMap;
 use crate::ext4::{BlockNo, InodeNo};
 
 /// Contents up to this length are read at once, so that no file stays open for them, in bytes.
@@ -14,12 +15,12 @@ const SMALL: u64 = 256 << 10;
 /// So many bytes of small contents are kept in memory.
 const KEPT: u64 = 256 << 20;
 /// Bytes that are copied at a time.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 256 << 10;
 
 /// All new contents.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    of: HashMap<u32, Vec<Piece>>,
+    of: NumberMap<Vec<Piece>>,
     kept: u64,
 }
 
@@ -67,7 +68,7 @@ impl Contents {
         let mut offset = range.first * block_size;
         for run in runs {
             let len = (run.len * block_size).min(source.len().saturating_sub(offset));
-            self.of.entry(inode.0).or_default().push(Piece {
+            self.of.entry(inode.0.into()).or_default().push(Piece {
                 start: run.start,
                 len,
                 source: Arc::clone(source),
@@ -79,7 +80,7 @@ impl Contents {
 
     /// Leaves out the contents of an inode that is gone.
     pub(super) fn drop_inode(&mut self, inode: InodeNo) {
-        if let Some(pieces) = self.of.remove(&inode.0) {
+        if let Some(pieces) = self.of.remove(&inode.0.into()) {
             let freed: u64 = pieces.iter().map(|piece| piece.len).sum();
             self.kept = self.kept.saturating_sub(freed);
         }
@@ -91,30 +92,28 @@ impl Contents {
     }
 
     /// Writes all contents, in the order of their places.
-    pub(super) fn write(
-        &self,
-        block_size: u64,
-        write_at: &mut dyn FnMut(u64, &[u8]) -> forger_block::Result<()>,
-    ) -> Result<()> {
+    pub(super) fn write(&self, block_size: u64, batch: &mut Batch<'_>) -> Result<()> {
         let mut pieces: Vec<&Piece> = self.of.values().flatten().collect();
         pieces.sort_by_key(|piece| piece.start);
-        let mut buffer = Vec::new();
         for piece in pieces {
             let mut done = 0;
             while done < piece.len {
                 let step = PIECE.min(piece.len - done);
-                let whole = step.next_multiple_of(block_size);
-                buffer.clear();
-                buffer.resize(usize::try_from(whole).unwrap_or(0), 0);
+                let whole = usize::try_from(step.next_multiple_of(block_size)).unwrap_or(0);
+                let room = batch.room(piece.start.0 * block_size + done, whole)?;
                 let part = usize::try_from(step).unwrap_or(0);
                 piece
                     .source
-                    .read_at(piece.offset + done, &mut buffer[..part])?;
-                write_at(piece.start.0 * block_size + done, &buffer)?;
+                    .read_at(piece.offset + done, &mut room[..part])?;
                 done += step;
             }
         }
         Ok(())
+    }
+
+    /// Returns how many bytes are to be written.
+    pub(super) fn len(&self) -> u64 {
+        self.of.values().flatten().map(|piece| piece.len).sum()
     }
 }
 

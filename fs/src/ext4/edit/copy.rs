@@ -1,12 +1,15 @@
 //! A change that does not go through a journal: made on a copy, which takes the image's name.
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
 use forger_block::{BlockRead, Error, PendingFile, Publish, Run};
 use rustix::fs::fstatvfs;
 
+use super::batch::Batch;
 use super::commit::Changed;
 use super::error::{EditError, Result};
+use super::log::Log;
 use super::resized::Beyond;
 use super::store::LockedFile;
 use super::volume::Volume;
@@ -14,47 +17,74 @@ use super::volume::Volume;
 /// Bytes that are copied at a time.
 const PIECE: u64 = 1 << 20;
 
-/// Makes the change on a copy of `len` bytes in the image's folder, with its holes, mode and owner, and
-/// gives it the image's name when it is durable.
-pub(super) fn replace(
-    file: &LockedFile,
-    volume: &Volume,
-    changed: &[Changed],
-    len: u64,
-    beyond: Option<&dyn Beyond>,
-) -> Result<()> {
-    let shown = || file.path().display().to_string();
-    let metadata = file
-        .file()
-        .metadata()
-        .map_err(|error| Error::io("inspect", shown(), error))?;
+/// Checks that a copy can be made and can take the image's name; `blocks` of metadata change.
+pub(super) fn check(file: &LockedFile, volume: &Volume, blocks: u64) -> Result<()> {
+    let metadata = inspect(file)?;
     if !metadata.file_type().is_file() {
-        return Err(EditError::NoJournal {
-            blocks: u64::try_from(changed.len()).unwrap_or(u64::MAX),
+        return Err(EditError::NoJournal { blocks });
+    }
+    if metadata.nlink() > 1 {
+        return Err(EditError::Names {
+            names: metadata.nlink(),
         });
     }
-    let needed = metadata.blocks().saturating_mul(512);
-    let room =
-        fstatvfs(file.file()).map_err(|error| Error::io("inspect", shown(), error.into()))?;
+    let needed = (metadata.blocks().saturating_mul(512))
+        .saturating_add(volume.contents.len())
+        .saturating_add(blocks.saturating_mul(volume.block_size()));
+    let room = fstatvfs(file.file()).map_err(|error| failed(file, error.into()))?;
     let free = room.f_bavail.saturating_mul(room.f_frsize);
     if free < needed {
         return Err(EditError::NoRoomForCopy { needed, free });
     }
+    Ok(())
+}
+
+fn inspect(file: &LockedFile) -> Result<Metadata> {
+    file.file().metadata().map_err(|error| failed(file, error))
+}
+
+fn failed(file: &LockedFile, error: std::io::Error) -> EditError {
+    Error::io("inspect", file.path().display().to_string(), error).into()
+}
+
+/// Makes the change on a copy of `len` bytes in the image's folder, with its holes, mode and owner, and
+/// gives it the image's name when it is durable. What the change gives back, and what the journal has
+/// left of earlier changes, is not copied.
+pub(super) fn replace(
+    file: &LockedFile,
+    volume: &Volume,
+    changed: &[Changed],
+    log: Option<&Log>,
+    len: u64,
+    beyond: Option<&dyn Beyond>,
+) -> Result<()> {
+    let metadata = inspect(file)?;
+    let block_size = volume.block_size();
     let copy = PendingFile::for_target(file.path())?;
     copy.set_owner(metadata.uid(), metadata.gid())?;
     copy_runs(file, &copy, len)?;
+    let old = volume.groups.given_back(&volume.superblock);
+    let places = log.map(Log::places).unwrap_or_default();
+    for run in old.iter().chain(&places) {
+        copy.punch(run.start.0 * block_size, run.len * block_size)?;
+    }
     if let Some(beyond) = beyond {
         beyond.emit(
             &mut |offset, data| copy.write_at(offset, data),
             &mut |offset, len| copy.punch(offset, len),
         )?;
     }
-    let block_size = volume.block_size();
-    volume
-        .contents
-        .write(block_size, &mut |offset, data| copy.write_at(offset, data))?;
+    let mut write_at = |offset, data: &[u8]| copy.write_at(offset, data);
+    let mut batch = Batch::new(&mut write_at);
+    volume.contents.write(block_size, &mut batch)?;
     for (block, bytes) in changed {
-        copy.write_at(block.0.saturating_mul(block_size), bytes)?;
+        batch.put(block.0.saturating_mul(block_size), bytes)?;
+    }
+    batch.flush()?;
+    if !file.in_place()? {
+        return Err(EditError::Locked {
+            path: file.path().display().to_string(),
+        });
     }
     copy.publish(Publish {
         force: true,

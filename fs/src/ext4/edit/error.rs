@@ -23,12 +23,14 @@ pub enum EditError {
     State {
         /// What is the matter.
         state: &'static str,
+        /// What helps: a command, to be followed by the image's path.
+        remedy: &'static str,
     },
     /// The filesystem has features that cannot be kept right.
-    #[error("the filesystem has features that cannot be edited: {names}")]
+    #[error("the filesystem has features that cannot be edited: {}", names.join(", "))]
     Features {
-        /// Their names.
-        names: String,
+        /// Their names, as `tune2fs -O` takes them where it knows them.
+        names: Vec<String>,
     },
     /// A path does not lead to what the operation needs.
     #[error("{path}: {problem}")]
@@ -92,6 +94,12 @@ pub enum EditError {
         needed: u64,
         /// Bytes free.
         free: u64,
+    },
+    /// The change must be made on a copy, which could take one of the image's names only.
+    #[error("the image has {names} names (hard links), and a copy could take one of them only")]
+    Names {
+        /// How many names.
+        names: u64,
     },
     /// An operation failed half-way; the transaction can only be dropped.
     #[error("an earlier edit failed half-way, so that nothing can be committed")]

@@ -9,7 +9,7 @@ use super::leaf;
 use super::map::Map;
 use super::node::Node;
 use super::volume::Volume;
-use crate::ext4::dir::{self, DirEntry, fill_block, record_len, seal_block};
+use crate::ext4::dir::{self, DirEntry, fill_block, seal_block};
 use crate::ext4::features::compat;
 use crate::ext4::hash::HashVersion;
 use crate::ext4::htree::{self, Form};
@@ -28,11 +28,14 @@ pub(super) struct Folder {
     pub(super) map: Map,
     /// The hash function, where it has a hash tree.
     pub(super) index: Option<(u8, HashVersion)>,
-    /// The longest entry that each block has room for; of a linear directory only.
+    /// No longer entry fits each block; of a linear directory only, and 0 for blocks without entries.
     room: Vec<usize>,
     /// Why it cannot be changed.
     frozen: Option<&'static str>,
 }
+
+/// The room of a block that nobody has measured.
+const ANY: usize = usize::MAX;
 
 /// What a name stands for, and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +48,12 @@ pub(super) struct Slot {
 impl Volume {
     /// Returns a directory, read if it was not.
     pub(super) fn folder(&mut self, number: InodeNo) -> Result<&mut Folder> {
-        if !self.folders.contains_key(&number.0) {
+        if !self.folders.contains_key(&number.0.into()) {
             let folder = self.load(number)?;
-            self.folders.insert(number.0, folder);
+            self.folders.insert(number.0.into(), folder);
         }
         self.folders
-            .get_mut(&number.0)
+            .get_mut(&number.0.into())
             .ok_or_else(|| damaged("a directory is gone"))
     }
 
@@ -163,9 +166,7 @@ impl Volume {
                 folder.take(record.name, record.inode, record.file_type, at);
                 Ok(())
             })?;
-            if folder.index.is_none() && folder.frozen.is_none() {
-                room = leaf::room(&self.superblock, &block[..self.leaf_end()])?;
-            }
+            room = ANY;
         }
         folder.room.push(room);
         Ok(())
@@ -189,27 +190,26 @@ impl Volume {
         }
     }
 
-    /// Changes the entries of a leaf and seals it; returns the room in it.
+    /// Changes the entries of a leaf and seals it, if it changed.
     pub(super) fn edit_leaf(
         &mut self,
         node: &Node,
         physical: BlockNo,
         change: impl FnOnce(&super::Superblock, &mut [u8]) -> Result<bool>,
-    ) -> Result<Option<usize>> {
+    ) -> Result<bool> {
         let end = self.leaf_end();
         let seed = self
             .superblock
             .seed()
             .map(|seed| seed.inode(node.number, node.raw.i_generation.get()));
         let superblock = &self.superblock;
-        self.overlay.edit(physical, |block| {
-            if !change(superblock, &mut block[..end])? {
-                return Ok(None);
-            }
-            if let Some(seed) = seed {
+        self.overlay.edit_if(physical, |block| {
+            let changed = change(superblock, &mut block[..end]);
+            let changes = *changed.as_ref().unwrap_or(&false);
+            if let Some(seed) = seed.filter(|_| changes) {
                 seal_block(block, seed);
             }
-            Ok(Some(leaf::room(superblock, &block[..end])?))
+            (changed, changes)
         })?
     }
 
@@ -231,8 +231,15 @@ impl Volume {
         if let Some(version) = folder.index {
             return self.add_indexed(node, version, entry);
         }
-        if let Some(at) = folder.room.iter().position(|room| *room >= entry.len()) {
-            return self.add_to_leaf(node, at, &entry);
+        let fits = |room: &usize| *room >= entry.len();
+        let mut next = folder.room.iter().position(fits);
+        while let Some(at) = next {
+            if self.try_leaf(node, at, &entry)? {
+                return Ok(());
+            }
+            self.measure_leaf(node, at)?;
+            let behind = self.folder(node.number)?.room.iter().skip(at + 1);
+            next = behind.clone().position(fits).map(|step| at + 1 + step);
         }
         let version = (
             self.superblock.raw().s_def_hash_version,
@@ -251,28 +258,31 @@ impl Volume {
         let mut bytes = vec![0; self.block_len()];
         fill_block(&mut bytes, [entry], form_seed);
         self.overlay.put(block, &bytes);
-        let room = self.leaf_end().saturating_sub(record_len(name.len()));
         let folder = self.folder(node.number)?;
         let at = folder.room.len();
-        folder.room.push(room);
+        folder.room.push(ANY);
         folder.take(name, inode, file_type, u32::try_from(at).unwrap_or(0));
         Ok(())
     }
 
     fn folder_len(&self, node: &Node) -> usize {
         self.folders
-            .get(&node.number.0)
+            .get(&node.number.0.into())
             .map_or(0, |folder| folder.blocks.len())
     }
 
-    fn add_to_leaf(&mut self, node: &Node, at: usize, entry: &DirEntry<'_>) -> Result<()> {
-        if self.try_leaf(node, at, entry)? {
-            return Ok(());
+    /// Finds out how much room a leaf has in which an entry did not fit.
+    fn measure_leaf(&mut self, node: &Node, at: usize) -> Result<()> {
+        let physical = self.physical(node, at)?;
+        let end = self.leaf_end();
+        let superblock = &self.superblock;
+        let room = self
+            .overlay
+            .view(physical, |block| leaf::room(superblock, &block[..end]))??;
+        if let Some(known) = self.folder(node.number)?.room.get_mut(at) {
+            *known = room;
         }
-        Err(damaged(format!(
-            "directory {} has less room than it had",
-            node.number.0
-        )))
+        Ok(())
     }
 
     /// Puts an entry into a leaf; false when it does not fit.
@@ -283,16 +293,15 @@ impl Volume {
         entry: &DirEntry<'_>,
     ) -> Result<bool> {
         let physical = self.physical(node, at)?;
-        let room = self.edit_leaf(node, physical, |superblock, area| {
+        let fits = self.edit_leaf(node, physical, |superblock, area| {
             leaf::insert(superblock, area, entry)
         })?;
-        let Some(room) = room else { return Ok(false) };
-        let folder = self.folder(node.number)?;
-        if let Some(known) = folder.room.get_mut(at) {
-            *known = room;
+        if !fits {
+            return Ok(false);
         }
         let at = u32::try_from(at).unwrap_or(u32::MAX);
-        folder.take(entry.name, entry.inode, entry.file_type, at);
+        self.folder(node.number)?
+            .take(entry.name, entry.inode, entry.file_type, at);
         Ok(true)
     }
 
@@ -312,13 +321,15 @@ impl Volume {
         let slot = self.slot(node, name)?;
         let at = usize::try_from(slot.block).unwrap_or(usize::MAX);
         let physical = self.physical(node, at)?;
-        let room = self.edit_leaf(node, physical, |superblock, area| {
+        let found = self.edit_leaf(node, physical, |superblock, area| {
             leaf::remove(superblock, area, name)
         })?;
-        let room = room.ok_or_else(|| damaged("a directory lost a name"))?;
+        if !found {
+            return Err(damaged("a directory lost a name"));
+        }
         let folder = self.folder(node.number)?;
         if let Some(known) = folder.room.get_mut(at) {
-            *known = room;
+            *known = ANY;
         }
         folder.names.remove(name);
         Ok(())
@@ -335,10 +346,12 @@ impl Volume {
         let slot = self.slot(node, name)?;
         let at = usize::try_from(slot.block).unwrap_or(usize::MAX);
         let physical = self.physical(node, at)?;
-        self.edit_leaf(node, physical, |superblock, area| {
+        let found = self.edit_leaf(node, physical, |superblock, area| {
             leaf::redirect(superblock, area, name, inode, file_type)
-        })?
-        .ok_or_else(|| damaged("a directory lost a name"))?;
+        })?;
+        if !found {
+            return Err(damaged("a directory lost a name"));
+        }
         self.folder(node.number)?
             .take(name, inode, file_type, slot.block);
         Ok(())
@@ -405,7 +418,6 @@ impl Volume {
         let seed = self.form(node, (1, HashVersion::HALF_MD4)).seed;
         let mut bytes = vec![0; self.block_len()];
         fill_block(&mut bytes, entries, seed);
-        let room = leaf::room(&self.superblock, &bytes[..self.leaf_end()])?;
         self.overlay.put(block, &bytes);
         let folder = Folder {
             parent,
@@ -413,10 +425,10 @@ impl Volume {
             blocks: vec![block],
             map,
             index: None,
-            room: vec![room],
+            room: vec![ANY],
             frozen: None,
         };
-        self.folders.insert(node.number.0, folder);
+        self.folders.insert(node.number.0.into(), folder);
         Ok(())
     }
 }

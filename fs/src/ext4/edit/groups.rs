@@ -1,6 +1,7 @@
 //! Groups: their descriptors, and their bitmaps once something is taken from or given back to them.
 
 use super::Superblock;
+use super::allocate::Run;
 use super::bits;
 use super::error::{Result, damaged};
 use super::overlay::Overlay;
@@ -142,6 +143,26 @@ impl Groups {
             group.inodes = Some(Bitmap::new(map));
         }
         Ok(group)
+    }
+
+    /// Returns the blocks that the transaction gives back, merged, in ascending order.
+    pub(super) fn given_back(&self, superblock: &Superblock) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for (number, group) in (0_u32..).zip(&self.list) {
+            let Some(map) = &group.blocks else { continue };
+            let start = superblock.group_start(GroupNo(number));
+            for bit in bits::ones(&map.barred) {
+                let block = after(start, bit.into());
+                match runs.last_mut() {
+                    Some(last) if after(last.start, last.len) == block => last.len += 1,
+                    _ => runs.push(Run {
+                        start: block,
+                        len: 1,
+                    }),
+                }
+            }
+        }
+        runs
     }
 
     /// Returns the block bitmap of a group that has none yet: only its own metadata are in use.

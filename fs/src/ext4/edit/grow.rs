@@ -58,7 +58,7 @@ impl Volume {
     ) -> Result<()> {
         let mut folder = self
             .folders
-            .remove(&node.number.0)
+            .remove(&node.number.0.into())
             .ok_or_else(|| damaged("a directory is gone"))?;
         let mut entries: Vec<DirEntry<'_>> = folder
             .names
@@ -117,12 +117,12 @@ impl Volume {
             );
         }
         node.raw.i_flags = (node.raw.i_flags.get() | flag::INDEX).into();
-        self.folders.insert(node.number.0, folder);
+        self.folders.insert(node.number.0.into(), folder);
         let change = i64::try_from(needed).unwrap_or(0) - i64::try_from(before).unwrap_or(0);
         self.lay_down(node, map, u64::try_from(needed).unwrap_or(0), change)?;
         // Every name stands somewhere else now.
         self.save(node)?;
-        self.folders.remove(&node.number.0);
+        self.folders.remove(&node.number.0.into());
         self.folder(node.number)?;
         Ok(())
     }

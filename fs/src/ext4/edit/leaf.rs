@@ -6,16 +6,16 @@
 )]
 
 use super::Superblock;
-use super::error::{Result, damaged};
-use crate::ext4::InodeNo;
+use super::error::{EditError, Result, damaged};
 use crate::ext4::dir::{DirEntry, encode_len, record_len};
 use crate::ext4::read::{Record, Records};
+use crate::ext4::{Damage, InodeNo};
 
 /// Returns the entries of a block without its tail, the unused ones included.
 pub(super) fn records<'a>(superblock: &'a Superblock, area: &'a [u8]) -> Result<Vec<Record<'a>>> {
     Records::new(superblock, area)
         .collect::<std::result::Result<_, _>>()
-        .map_err(|damage| damaged(format!("a directory block: {damage}")))
+        .map_err(broken)
 }
 
 /// Returns what an entry leaves unused.
@@ -28,8 +28,29 @@ fn spare(record: &Record<'_>) -> usize {
 
 /// Returns the length of the longest entry that could be put into a block.
 pub(super) fn room(superblock: &Superblock, area: &[u8]) -> Result<usize> {
-    let records = records(superblock, area)?;
-    Ok(records.iter().map(spare).max().unwrap_or(0))
+    Records::new(superblock, area).try_fold(0, |most, record| {
+        let record = record.map_err(broken)?;
+        Ok(most.max(spare(&record)))
+    })
+}
+
+/// Returns the first entry that has a property.
+fn find<'a>(
+    superblock: &'a Superblock,
+    area: &'a [u8],
+    mut wanted: impl FnMut(&Record<'_>) -> bool,
+) -> Result<Option<Record<'a>>> {
+    for record in Records::new(superblock, area) {
+        let record = record.map_err(broken)?;
+        if wanted(&record) {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+fn broken(damage: Damage) -> EditError {
+    damaged(format!("a directory block: {damage}"))
 }
 
 /// Puts an entry into the first place that is long enough; false when there is none.
@@ -38,10 +59,8 @@ pub(super) fn insert(
     area: &mut [u8],
     entry: &DirEntry<'_>,
 ) -> Result<bool> {
-    let found = records(superblock, area)?
-        .iter()
-        .find(|record| spare(record) >= entry.len())
-        .map(|record| (at(record), record.len, spare(record)));
+    let found = find(superblock, area, |record| spare(record) >= entry.len())?
+        .map(|record| (at(&record), record.len, spare(&record)));
     let Some((offset, len, spare)) = found else {
         return Ok(false);
     };
@@ -55,23 +74,28 @@ pub(super) fn insert(
     Ok(true)
 }
 
-/// Takes an entry out: the one before it takes its place as well.
+/// Takes an entry out: the one before it takes its place as well. No byte of it stays.
 pub(super) fn remove(superblock: &Superblock, area: &mut [u8], name: &[u8]) -> Result<bool> {
     let mut before: Option<(usize, usize)> = None;
-    let mut found = None;
-    for record in records(superblock, area)? {
-        if record.inode.0 != 0 && record.name == name {
-            found = Some((at(&record), record.len));
-            break;
+    let found = find(superblock, area, |record| {
+        let found = record.inode.0 != 0 && record.name == name;
+        if !found {
+            before = Some((at(record), record.len));
         }
-        before = Some((at(&record), record.len));
-    }
-    let Some((offset, len)) = found else {
+        found
+    })?;
+    let Some((offset, len)) = found.map(|record| (at(&record), record.len)) else {
         return Ok(false);
     };
-    match before {
-        Some((offset, before)) => set_len(area, offset, before.saturating_add(len)),
-        None => set_inode(area, offset, InodeNo(0)),
+    // The first entry of a block keeps its length.
+    let kept = if before.is_some() { 0 } else { 6 };
+    if let Some(entry) = area.get_mut(offset..offset.saturating_add(len)) {
+        let (head, rest) = entry.split_at_mut(kept.min(entry.len()));
+        head.iter_mut().take(4).for_each(|byte| *byte = 0);
+        rest.fill(0);
+    }
+    if let Some((offset, before)) = before {
+        set_len(area, offset, before.saturating_add(len));
     }
     Ok(true)
 }
@@ -84,10 +108,10 @@ pub(super) fn redirect(
     inode: InodeNo,
     file_type: u8,
 ) -> Result<bool> {
-    let found = records(superblock, area)?
-        .iter()
-        .find(|record| record.inode.0 != 0 && record.name == name)
-        .map(at);
+    let found = find(superblock, area, |record| {
+        record.inode.0 != 0 && record.name == name
+    })?
+    .map(|record| at(&record));
     let Some(offset) = found else {
         return Ok(false);
     };

@@ -9,9 +9,14 @@
 //! commit      header | checksum | time
 //! ```
 
+use forger_block::Run as Part;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::allocate::Run;
+use super::batch::Batch;
 use super::error::{EditError, Result};
+use super::refuse::FSCK;
+use super::store::Store;
 use super::volume::Volume;
 use crate::ext4::BlockNo;
 use crate::ext4::checksum::Seed;
@@ -51,17 +56,20 @@ pub(super) struct Log {
     block_len: usize,
 }
 
-/// A block of the log and its place in the image.
-pub(super) type Placed = (BlockNo, Vec<u8>);
-
 impl Log {
     /// Finds the journal; none when the filesystem has none.
     pub(super) fn find(volume: &mut Volume) -> Result<Option<Self>> {
         use crate::ext4::features::compat;
-        let state = |state| Err(EditError::State { state });
+        let state = |state| {
+            let remedy = FSCK;
+            Err(EditError::State { state, remedy })
+        };
         let Some(number) = volume.superblock.journal() else {
             return if volume.superblock.has_compat(compat::HAS_JOURNAL) {
-                state("has its journal on another device")
+                Err(EditError::State {
+                    state: "has its journal on another device",
+                    remedy: "tune2fs -O ^has_journal",
+                })
             } else {
                 Ok(None)
             };
@@ -136,32 +144,78 @@ impl Log {
         (self.block_len - HEADER - UUID - tail) / self.tag_len()
     }
 
-    /// Returns the blocks of a transaction in the order of the log, or none when it does not fit.
-    pub(super) fn transaction(
+    /// Tells whether changes of so many blocks fit into the log, and their numbers into its tags.
+    pub(super) fn holds(&self, blocks: &[BlockNo]) -> bool {
+        let descriptors = blocks.len().div_ceil(self.tags_per_block());
+        let wide = blocks.iter().any(|block| block.0 > u32::MAX.into());
+        u32::try_from(blocks.len() + descriptors + 1)
+            .is_ok_and(|needed| needed < self.end.saturating_sub(self.first))
+            && (!wide || self.incompat & INCOMPAT_64BIT != 0)
+    }
+
+    /// Writes a transaction, for which there is room, to its place in the log.
+    pub(super) fn write(
         &self,
         blocks: &[(BlockNo, Box<[u8]>)],
         time: Time,
-    ) -> Option<Vec<Placed>> {
-        let descriptors = blocks.len().div_ceil(self.tags_per_block());
-        let needed = u32::try_from(blocks.len() + descriptors + 1).ok()?;
-        let wide = blocks.iter().any(|(block, _)| block.0 > u32::MAX.into());
-        if needed >= self.end.checked_sub(self.first)?
-            || (wide && self.incompat & INCOMPAT_64BIT == 0)
-        {
-            return None;
-        }
-        let mut out: Vec<Vec<u8>> = Vec::new();
+        batch: &mut Batch<'_>,
+    ) -> Result<()> {
+        let mut at = self.first;
+        let mut put = |bytes: &[u8]| {
+            let place = place(&self.runs, at)
+                .ok_or_else(|| super::error::damaged("the journal does not lie in its inode"))?;
+            at += 1;
+            batch.put(
+                place.0 * u64::from(self.superblock.s_blocksize.get()),
+                bytes,
+            )
+        };
         for part in blocks.chunks(self.tags_per_block()) {
-            let copies: Vec<(Vec<u8>, bool)> =
-                part.iter().map(|(_, bytes)| escape(bytes)).collect();
-            out.push(self.descriptor(part, &copies));
-            out.extend(copies.into_iter().map(|(copy, _)| copy));
+            put(&self.descriptor(part))?;
+            for (_, bytes) in part {
+                match escape(bytes) {
+                    None => put(bytes)?,
+                    Some(copy) => put(&copy)?,
+                }
+            }
         }
-        out.push(self.commit_block(time));
-        (self.first..)
-            .zip(out)
-            .map(|(at, bytes)| Some((place(&self.runs, at)?, bytes)))
-            .collect()
+        put(&self.commit_block(time))
+    }
+
+    /// Returns the blocks of the log, those for fast commits included.
+    pub(super) fn places(&self) -> Vec<Run> {
+        let (first, end) = (
+            u64::from(self.first),
+            u64::from(self.superblock.s_maxlen.get()),
+        );
+        let part = |run: &Mapped| {
+            let (from, to) = (run.logical.max(first), (run.logical + run.len).min(end));
+            let len = to
+                .checked_sub(from)
+                .filter(|len| *len > 0 && !run.unwritten)?;
+            Some(Run {
+                start: BlockNo(run.physical.0 + (from - run.logical)),
+                len,
+            })
+        };
+        self.runs.iter().filter_map(part).collect()
+    }
+
+    /// Makes zeros of all that earlier transactions left in the log, which must be clean.
+    pub(super) fn erase(&self, block_size: u64, store: &dyn Store) -> Result<()> {
+        for run in self.places() {
+            let mut at = run.start.0 * block_size;
+            let end = at + run.len * block_size;
+            while at < end {
+                let part = store.run_at(at)?;
+                let len = part.len().clamp(1, end - at);
+                if let Part::Data(_) = part {
+                    store.erase(at, len)?;
+                }
+                at += len;
+            }
+        }
+        Ok(())
     }
 
     fn header(&self, kind: u32) -> Vec<u8> {
@@ -172,16 +226,17 @@ impl Log {
         block
     }
 
-    fn descriptor(&self, part: &[(BlockNo, Box<[u8]>)], copies: &[(Vec<u8>, bool)]) -> Vec<u8> {
+    fn descriptor(&self, part: &[(BlockNo, Box<[u8]>)]) -> Vec<u8> {
         let mut block = self.header(DESCRIPTOR);
-        for (i, ((number, _), (copy, escaped))) in part.iter().zip(copies).enumerate() {
-            let flags = (u32::from(*escaped) * ESCAPE)
+        let seed = self
+            .seed
+            .update(&self.superblock.s_sequence.get().to_be_bytes());
+        for (i, (number, bytes)) in part.iter().enumerate() {
+            let copy = escape(bytes);
+            let flags = (u32::from(copy.is_some()) * ESCAPE)
                 | (u32::from(i > 0) * SAME_UUID)
                 | (u32::from(i + 1 == part.len()) * LAST);
-            let sum = self
-                .seed
-                .update(&self.superblock.s_sequence.get().to_be_bytes())
-                .checksum(copy);
+            let sum = seed.checksum(copy.as_deref().unwrap_or(bytes));
             self.tag(&mut block, *number, flags, sum);
             if i == 0 {
                 block.extend(self.superblock.s_uuid);
@@ -250,14 +305,10 @@ impl Log {
     }
 }
 
-/// Returns the copy of a block for the log, and whether its magic had to be hidden.
-fn escape(bytes: &[u8]) -> (Vec<u8>, bool) {
-    let mut copy = bytes.to_vec();
-    let escaped = copy.starts_with(&MAGIC.to_be_bytes());
-    if escaped {
-        copy[..4].fill(0);
-    }
-    (copy, escaped)
+/// Returns the copy of a block for the log, where its first bytes have to be hidden.
+fn escape(bytes: &[u8]) -> Option<Vec<u8>> {
+    let rest = bytes.strip_prefix(&MAGIC.to_be_bytes())?;
+    Some([&[0; 4], rest].concat())
 }
 
 /// Returns where a block of the journal stands.

@@ -63,7 +63,7 @@ impl Editor {
         while let Some(name) = names.pop() {
             whole.push(b'/');
             whole.extend_from_slice(&name);
-            if name == b".." {
+            if *name == *b".." {
                 continue;
             }
             let place = self.volume.place(&whole)?;

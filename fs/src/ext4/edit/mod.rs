@@ -16,6 +16,7 @@
 
 mod allocate;
 mod attributes;
+mod batch;
 mod bits;
 mod change;
 mod commit;
@@ -32,12 +33,14 @@ mod log;
 mod make;
 mod map;
 mod node;
+mod numbers;
 mod overlay;
 mod path;
 mod refuse;
 mod remove;
 mod rename;
 mod resized;
+mod sector;
 mod store;
 mod volume;
 
@@ -56,8 +59,9 @@ pub(in crate::ext4) use self::resized::Beyond;
 pub(in crate::ext4) use self::volume::sealed;
 
 use self::error::Result;
+use self::log::Log;
 use self::volume::Volume;
-use super::read::{Superblock, read_superblock};
+use super::read::{FileType, Superblock, read_superblock};
 use crate::tree::Time;
 
 /// A transaction on an image.
@@ -67,6 +71,7 @@ pub struct Editor {
     store: Arc<dyn Store>,
     /// The image as a file, which a copy can replace.
     file: Option<Arc<LockedFile>>,
+    log: Option<Log>,
     /// An operation failed after it had begun to change things.
     broken: bool,
 }
@@ -94,30 +99,29 @@ impl Editor {
         let superblock = read_superblock(&*store)?;
         refuse::check(&superblock)?;
         let image: Arc<dyn BlockRead> = Arc::new(Readable(Arc::clone(&store)));
-        let volume = Volume::new(superblock, image, time)?;
+        let mut volume = Volume::new(superblock, image, time)?;
+        let log = Log::find(&mut volume)?;
         Ok(Self {
             volume,
             store,
             file: None,
+            log,
             broken: false,
         })
     }
 
-    /// Tells whether something stands at a path, which is not followed if it is a symlink.
+    /// Tells what stands at a path, which is not followed if it is a symlink.
     ///
     /// # Errors
-    /// [`EditError::Path`] when the path leads through something that is no folder.
-    pub fn exists(&mut self, path: &[u8]) -> Result<bool> {
+    /// [`EditError::Path`] when the path leads through what does not exist, or is no folder.
+    pub fn kind(&mut self, path: &[u8]) -> Result<Option<FileType>> {
         if path::steps(path).is_empty() {
-            return Ok(true);
+            return Ok(Some(FileType::Directory));
         }
-        Ok(self.volume.place(path)?.slot.is_some())
-    }
-
-    /// Returns how many blocks of metadata the transaction changes so far.
-    #[must_use]
-    pub fn changed_blocks(&self) -> u64 {
-        u64::try_from(self.volume.overlay.changed_len()).unwrap_or(u64::MAX)
+        let Some(slot) = self.volume.place(path)?.slot else {
+            return Ok(None);
+        };
+        Ok(Some(self.volume.inode(slot.inode)?.file_type()))
     }
 
     /// Changes the volume: a failure in the middle makes the transaction unusable.

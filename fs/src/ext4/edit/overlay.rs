@@ -1,10 +1,11 @@
 //! The blocks of metadata as they will be: the image's, and what the transaction changes of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forger_block::{BlockRead, Result};
 
+use super::numbers::NumberMap;
 use crate::ext4::BlockNo;
 
 /// Unchanged blocks are dropped when so many bytes of them are held.
@@ -21,8 +22,26 @@ pub(super) struct Overlay {
 
 #[derive(Debug, Default)]
 struct Held {
-    clean: HashMap<u64, Box<[u8]>>,
-    changed: BTreeMap<u64, Box<[u8]>>,
+    blocks: NumberMap<Block>,
+    changed: usize,
+}
+
+#[derive(Debug)]
+struct Block {
+    bytes: Box<[u8]>,
+    changed: bool,
+}
+
+impl Held {
+    /// Holds the bytes that a block will have.
+    fn change(&mut self, block: u64, bytes: Box<[u8]>) {
+        let new = Block {
+            bytes,
+            changed: true,
+        };
+        let old = self.blocks.insert(block, new);
+        self.changed += usize::from(old.is_none_or(|old| !old.changed));
+    }
 }
 
 impl Overlay {
@@ -36,58 +55,88 @@ impl Overlay {
 
     /// Changes a block of metadata.
     pub(super) fn edit<T>(&self, block: BlockNo, change: impl FnOnce(&mut [u8]) -> T) -> Result<T> {
+        self.edit_if(block, |bytes| (change(bytes), true))
+    }
+
+    /// Changes a block of metadata, or leaves it as it is: `change` returns which.
+    pub(super) fn edit_if<T>(
+        &self,
+        block: BlockNo,
+        change: impl FnOnce(&mut [u8]) -> (T, bool),
+    ) -> Result<T> {
         let mut held = self.lock();
-        if !held.changed.contains_key(&block.0) {
-            let bytes = match held.clean.remove(&block.0) {
-                Some(bytes) => bytes,
-                None => self.load(block.0)?,
-            };
-            held.changed.insert(block.0, bytes);
-        }
-        let bytes = held.changed.entry(block.0).or_default();
-        Ok(change(bytes))
+        let Held { blocks, changed } = &mut *held;
+        let block = match blocks.entry(block.0) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => place.insert(Block {
+                bytes: self.load(block.0)?,
+                changed: false,
+            }),
+        };
+        let (result, changes) = change(&mut block.bytes);
+        *changed += usize::from(changes && !block.changed);
+        block.changed |= changes;
+        Ok(result)
     }
 
     /// Looks at a block.
     pub(super) fn view<T>(&self, block: BlockNo, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let mut held = self.lock();
-        if let Some(bytes) = held.changed.get(&block.0) {
-            return Ok(look(bytes));
-        }
-        if let Some(bytes) = held.clean.get(&block.0) {
-            return Ok(look(bytes));
+        if let Some(block) = held.blocks.get(&block.0) {
+            return Ok(look(&block.bytes));
         }
         let bytes = self.load(block.0)?;
-        if held.clean.len().saturating_mul(self.block_len) >= CLEAN {
-            held.clean.clear();
+        let clean = held.blocks.len().saturating_sub(held.changed);
+        if clean.saturating_mul(self.block_len) >= CLEAN {
+            held.blocks.retain(|_, block| block.changed);
         }
-        Ok(look(held.clean.entry(block.0).or_insert(bytes)))
+        let result = look(&bytes);
+        let clean = Block {
+            bytes,
+            changed: false,
+        };
+        held.blocks.insert(block.0, clean);
+        Ok(result)
     }
 
     /// Gives a block a content without a look at what it had.
     pub(super) fn put(&self, block: BlockNo, bytes: &[u8]) {
-        let mut held = self.lock();
-        held.clean.remove(&block.0);
-        held.changed.insert(block.0, bytes.into());
+        self.lock().change(block.0, bytes.into());
     }
 
     /// Leaves a block as it is in the image, because it holds no metadata any more.
     pub(super) fn forget(&self, block: BlockNo) {
-        self.lock().changed.remove(&block.0);
+        let mut held = self.lock();
+        if held.blocks.get(&block.0).is_some_and(|block| block.changed) {
+            held.blocks.remove(&block.0);
+            held.changed = held.changed.saturating_sub(1);
+        }
     }
 
-    /// Returns the blocks that change, in ascending order.
-    pub(super) fn changed(&self) -> Vec<(BlockNo, Box<[u8]>)> {
+    /// Takes the blocks that change away, in ascending order: nothing changes any more then.
+    pub(super) fn take_changed(&self) -> Vec<(BlockNo, Box<[u8]>)> {
+        let mut held = self.lock();
+        let blocks = std::mem::take(&mut held.blocks);
+        held.changed = 0;
+        let mut changed: Vec<(BlockNo, Box<[u8]>)> = blocks
+            .into_iter()
+            .filter(|(_, block)| block.changed)
+            .map(|(number, block)| (BlockNo(number), block.bytes))
+            .collect();
+        changed.sort_unstable_by_key(|(number, _)| *number);
+        changed
+    }
+
+    /// Returns the numbers of the blocks that change, in no order.
+    pub(super) fn changed_numbers(&self) -> Vec<BlockNo> {
         let held = self.lock();
-        held.changed
-            .iter()
-            .map(|(block, bytes)| (BlockNo(*block), bytes.clone()))
-            .collect()
+        let changed = held.blocks.iter().filter(|(_, block)| block.changed);
+        changed.map(|(number, _)| BlockNo(*number)).collect()
     }
 
     /// Returns how many blocks change.
     pub(super) fn changed_len(&self) -> usize {
-        self.lock().changed.len()
+        self.lock().changed
     }
 
     fn load(&self, block: u64) -> Result<Box<[u8]>> {
@@ -116,7 +165,10 @@ impl BlockRead for Overlay {
         self.image.read_at(offset, buf)?;
         let end = offset.saturating_add(u64::try_from(buf.len()).unwrap_or(u64::MAX));
         let held = self.lock();
-        for (block, bytes) in held.changed.range(offset / len..end.div_ceil(len)) {
+        for block in offset / len..end.div_ceil(len) {
+            let Some(Block { bytes, .. }) = held.blocks.get(&block) else {
+                continue;
+            };
             let start = block * len;
             let (from, to) = (start.max(offset), (start + len).min(end));
             let at = |position: u64, base: u64| usize::try_from(position - base).unwrap_or(0);

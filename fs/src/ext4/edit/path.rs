@@ -1,5 +1,7 @@
 //! Paths: followed inside the image, as in a chroot.
 
+use std::borrow::Cow;
+
 use super::EditError;
 use super::error::Result;
 use super::folder::Slot;
@@ -38,7 +40,7 @@ impl Volume {
         if rest.iter().any(|step| step.len() > MAX_NAME) {
             return Err(wrong(path, "a name has at most 255 bytes"));
         }
-        let Some(name) = (!rest.is_empty()).then(|| rest.remove(0)) else {
+        let Some(name) = (!rest.is_empty()).then(|| rest.remove(0).into_owned()) else {
             return Err(wrong(path, "the root itself has no name"));
         };
         if name == b".." {
@@ -61,12 +63,12 @@ impl Volume {
     }
 
     /// Follows steps, the last of which comes first, to a directory.
-    pub(super) fn walk(&mut self, path: &[u8], mut rest: Vec<Vec<u8>>) -> Result<InodeNo> {
+    pub(super) fn walk(&mut self, path: &[u8], mut rest: Vec<Step<'_>>) -> Result<InodeNo> {
         let mut folders = vec![InodeNo::ROOT];
         let mut symlinks = 0;
         while let Some(step) = rest.pop() {
             let current = folders.last().copied().unwrap_or(InodeNo::ROOT);
-            if step == b".." {
+            if *step == *b".." {
                 if folders.len() > 1 {
                     folders.pop();
                 }
@@ -74,7 +76,7 @@ impl Volume {
             }
             let slot = self.folder(current)?.names.get(&step[..]).copied();
             let slot = slot.ok_or_else(|| wrong(path, "a folder on the way does not exist"))?;
-            if self.folders.contains_key(&slot.inode.0) {
+            if self.folders.contains_key(&slot.inode.0.into()) {
                 folders.push(slot.inode);
                 continue;
             }
@@ -91,7 +93,8 @@ impl Volume {
                     if target.starts_with(b"/") {
                         folders.truncate(1);
                     }
-                    rest.append(&mut steps(&target));
+                    let target = steps(&target).into_iter();
+                    rest.extend(target.map(|step| Step::Owned(step.into_owned())));
                 }
                 _ => return Err(wrong(path, "leads through something that is no folder")),
             }
@@ -100,10 +103,13 @@ impl Volume {
     }
 }
 
+/// A component of a path.
+pub(super) type Step<'a> = Cow<'a, [u8]>;
+
 /// Returns the components of a path that mean a step, the last one first.
-pub(super) fn steps(path: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn steps(path: &[u8]) -> Vec<Step<'_>> {
     path.rsplit(|byte| *byte == b'/')
         .filter(|step| !step.is_empty() && *step != b".")
-        .map(<[u8]>::to_vec)
+        .map(Step::Borrowed)
         .collect()
 }

@@ -36,10 +36,16 @@ const RO_COMPAT: u32 = ro_compat::SPARSE_SUPER
     | ro_compat::METADATA_CSUM
     | ro_compat::VERITY;
 
+/// What makes a filesystem clean.
+pub(super) const FSCK: &str = "e2fsck -fy";
+
 /// Refuses a filesystem that is dirty, damaged, or has features that would not be kept right.
 pub(super) fn check(superblock: &Superblock) -> Result<()> {
     let raw = superblock.raw();
-    let state = |state| Err(EditError::State { state });
+    let state = |state| {
+        let remedy = FSCK;
+        Err(EditError::State { state, remedy })
+    };
     if superblock.needs_recovery() {
         return state("has a journal that must be replayed first");
     }
@@ -77,7 +83,5 @@ pub(super) fn check(superblock: &Superblock) -> Result<()> {
             }
         }
     }
-    Err(EditError::Features {
-        names: names.join(", "),
-    })
+    Err(EditError::Features { names })
 }

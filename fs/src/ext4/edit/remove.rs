@@ -113,7 +113,7 @@ impl Volume {
                 }
             }
             self.check_drop(number)?;
-            self.folders.remove(&number.0);
+            self.folders.remove(&number.0.into());
             let node = self.node(number)?;
             self.delete(node)?;
         }
@@ -141,6 +141,9 @@ impl Volume {
                 self.free_blocks(*block, 1)?;
             }
         }
+        // Attributes, and the rest of a content that is kept in the inode.
+        let fields = node.fields();
+        node.bytes.get_mut(fields..).unwrap_or_default().fill(0);
         let raw = &mut node.raw;
         raw.i_block = [0; 60];
         if raw.i_flags.get() & flag::EXTENTS != 0 {

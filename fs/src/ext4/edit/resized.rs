@@ -5,16 +5,18 @@ use std::os::unix::fs::FileExt;
 
 use forger_block::{BlockRead, Error, Run};
 
+use super::batch::Batch;
 use super::bits;
 use super::commit::{Changed, Committed, Way};
-use super::error::{EditError, Result, damaged};
+use super::error::{Result, damaged};
 use super::groups::sums;
-use super::log::{Log, Placed};
-use super::volume::sealed;
+use super::log::Log;
+use super::sector::recovering;
+use super::volume::{place, sealed};
 use super::{Editor, LockedFile, Superblock};
 use crate::ext4::group_desc::{BLOCK_UNINIT, INODE_UNINIT, RawGroupDesc};
 use crate::ext4::inode::RawInode;
-use crate::ext4::superblock::{OFFSET, RawSuperblock};
+use crate::ext4::superblock::{OFFSET, RawSuperblock, SIZE};
 use crate::ext4::{BlockNo, GroupNo, InodeNo};
 
 /// Bytes that are looked at at a time.
@@ -159,31 +161,27 @@ impl Editor {
         beyond: &dyn Beyond,
     ) -> Result<Committed> {
         self.volume.raw = raw;
-        self.volume.flush()?;
+        let planned = self.plan()?;
         let before = self.volume.superblock.size();
         let after = Superblock::parse(&sealed(&self.volume.raw, &self.volume.superblock))?.size();
-        let changed = self.volume.overlay.changed();
-        let blocks = u64::try_from(changed.len()).unwrap_or(u64::MAX);
-        let logged = self.with_recover(&changed)?;
-        let log = Log::find(&mut self.volume)?;
-        let transaction = log.and_then(|log| {
-            let blocks = log.transaction(&logged, self.volume.time)?;
-            Some((log, blocks))
-        });
-        let Some((log, transaction)) = transaction else {
-            return self.on_copy(&changed, after, beyond);
-        };
-        self.write_beyond(after, beyond)?;
-        self.through_journal_with(&log, &transaction, &logged, beyond.early())?;
-        if after < before
-            && let Some(file) = self.regular()
-        {
-            set_len(file, after)?;
+        let mut changed = self.volume.overlay.take_changed();
+        match (planned.way, &self.log, &self.file) {
+            (Way::Journal, Some(log), _) => {
+                self.write_beyond(after, beyond)?;
+                self.through_journal_with(log, &mut changed, beyond.early())?;
+                if after < before
+                    && let Some(file) = self.regular()
+                {
+                    set_len(file, after)?;
+                }
+            }
+            (Way::Copy, log, Some(file)) => {
+                let (log, len) = (log.as_ref(), self.len_after(file, after));
+                super::copy::replace(file, &self.volume, &changed, log, len, Some(beyond))?;
+            }
+            _ => {}
         }
-        Ok(Committed {
-            way: Way::Journal,
-            blocks,
-        })
+        Ok(planned)
     }
 
     /// As for other changes, but the superblock that asks for the replay has the new size already:
@@ -191,18 +189,24 @@ impl Editor {
     fn through_journal_with(
         &self,
         log: &Log,
-        transaction: &[Placed],
-        logged: &[Changed],
+        changed: &mut [Changed],
         early: &[(BlockNo, Vec<u8>)],
     ) -> Result<()> {
         let store = &*self.store;
         let block_size = self.volume.block_size();
+        let superblock = &self.volume.superblock;
+        let marked = sealed(&recovering(&self.volume.raw), superblock);
+        let (home, at) = place(block_size, OFFSET);
+        for (_, block) in changed.iter_mut().filter(|(block, _)| *block == home) {
+            block[at..at + SIZE].copy_from_slice(&marked);
+        }
         let write = |(block, bytes): (BlockNo, &[u8])| {
             store.write_at(block.0.saturating_mul(block_size), bytes)
         };
-        for (block, bytes) in transaction {
-            write((*block, bytes))?;
-        }
+        let mut write_at = |offset, data: &[u8]| store.write_at(offset, data);
+        let mut batch = Batch::new(&mut write_at);
+        log.write(changed, self.volume.time, &mut batch)?;
+        batch.flush()?;
         store.sync()?;
         let (at, bytes) = log.superblock(true);
         write((at, &bytes))?;
@@ -211,30 +215,18 @@ impl Editor {
             write((*block, bytes))?;
         }
         store.sync()?;
-        store.write_at(OFFSET, &self.recovering(&self.volume.raw))?;
+        store.write_at(OFFSET, &marked)?;
         store.sync()?;
-        for (block, bytes) in logged {
-            write((*block, bytes))?;
+        for (block, bytes) in changed.iter() {
+            batch.put(block.0.saturating_mul(block_size), bytes)?;
         }
+        batch.flush()?;
         store.sync()?;
         let (at, bytes) = log.superblock(false);
         write((at, &bytes))?;
         store.sync()?;
-        store.write_at(OFFSET, &sealed(&self.volume.raw, &self.volume.superblock))?;
+        store.write_at(OFFSET, &sealed(&self.volume.raw, superblock))?;
         Ok(store.sync()?)
-    }
-
-    fn on_copy(&self, changed: &[Changed], after: u64, beyond: &dyn Beyond) -> Result<Committed> {
-        let blocks = u64::try_from(changed.len()).unwrap_or(u64::MAX);
-        let Some(file) = &self.file else {
-            return Err(EditError::NoJournal { blocks });
-        };
-        let len = self.len_after(file, after);
-        super::copy::replace(file, &self.volume, changed, len, Some(beyond))?;
-        Ok(Committed {
-            way: Way::Copy,
-            blocks,
-        })
     }
 
     /// Makes a file longer where it must be, and writes what lies behind the old end. A failure

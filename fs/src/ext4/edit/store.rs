@@ -1,14 +1,23 @@
 //! Where an image is edited: reads and writes at any offset, and a lock.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use forger_block::{BlockRead, Error, FileReader, Result, Run};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use forger_block::{BlockRead, Error, FileReader, Result, Run, is_zero};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::EditError;
+
+/// So much is written by one call, in bytes.
+const CALL: usize = 64 << 10;
+/// Zeros to write from.
+static ZEROS: [u8; CALL] = [0; CALL];
+/// Ranges from this length on are erased by holes, which give their room back, in bytes. Many small
+/// holes would tear the image file to pieces, and each can cost milliseconds where the filesystem
+/// below tells the disk of it at once (`discard`).
+const HOLE: u64 = 1 << 20;
 
 /// Bytes that can be read and written at any offset.
 pub trait Store: BlockRead {
@@ -17,6 +26,22 @@ pub trait Store: BlockRead {
     /// # Errors
     /// [`Error::OutOfRange`], [`Error::Io`].
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// Makes zeros of a range inside the length, and may give its room back: nothing of what was there
+    /// can be read any more.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Io`].
+    fn erase(&self, offset: u64, len: u64) -> Result<()> {
+        let (mut at, mut left) = (offset, len);
+        while left > 0 {
+            let piece = usize::try_from(left).map_or(CALL, |left| left.min(CALL));
+            self.write_at(at, &ZEROS[..piece])?;
+            let done = u64::try_from(piece).unwrap_or(left);
+            (at, left) = (at + done, left - done);
+        }
+        Ok(())
+    }
 
     /// Returns when all that was written is durable.
     ///
@@ -44,12 +69,18 @@ impl LockedFile {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
+            .custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0))
             .open(path)
             .map_err(io)?;
+        let locked = || EditError::Locked { path: name.clone() };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(EditError::Locked { path: name }),
+            Err(Errno::WOULDBLOCK) => return Err(locked()),
             Err(error) => return Err(Error::io("lock", name, error.into()).into()),
+        }
+        // A copy that took the name while this waited is the image, and not what was opened.
+        if !same_file(&file, path).map_err(io)? {
+            return Err(locked());
         }
         let reader = FileReader::from_file(file.try_clone().map_err(io)?, name)?;
         Ok(Self {
@@ -67,6 +98,37 @@ impl LockedFile {
 
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Tells whether the path still leads to the file that was opened.
+    pub(super) fn in_place(&self) -> Result<bool> {
+        same_file(&self.file, &self.path).map_err(|error| self.error("inspect", error))
+    }
+
+    /// Calls fallocate for what becomes zeros; false where there is no such thing.
+    fn allocate(&self, how: FallocateFlags, offset: u64, len: u64) -> Result<bool> {
+        let how = how | FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fallocate(&self.file, how, offset, len)) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NODEV) => Ok(false),
+            Err(error) => Err(self.error("make zeros in", error.into())),
+        }
+    }
+
+    /// Writes zeros over what is not zero.
+    fn overwrite(&self, offset: u64, len: u64) -> Result<()> {
+        let mut buffer = [0; CALL];
+        let (mut at, mut left) = (offset, len);
+        while left > 0 {
+            let piece = usize::try_from(left).map_or(CALL, |left| left.min(CALL));
+            self.read_at(at, &mut buffer[..piece])?;
+            if !is_zero(&buffer[..piece]) {
+                self.write_at(at, &ZEROS[..piece])?;
+            }
+            let done = u64::try_from(piece).unwrap_or(left);
+            (at, left) = (at + done, left - done);
+        }
+        Ok(())
     }
 
     fn error(&self, operation: &'static str, error: std::io::Error) -> Error {
@@ -95,9 +157,29 @@ impl Store for LockedFile {
         if offset.checked_add(len).is_none_or(|end| end > size) {
             return Err(Error::OutOfRange { offset, len, size });
         }
-        self.file
-            .write_all_at(data, offset)
-            .map_err(|error| self.error("write", error))
+        let mut at = offset;
+        for piece in data.chunks(CALL) {
+            self.file
+                .write_all_at(piece, at)
+                .map_err(|error| self.error("write", error))?;
+            at += u64::try_from(piece.len()).unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn erase(&self, offset: u64, len: u64) -> Result<()> {
+        let (hole, zeros) = (FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE);
+        let ways = if len < HOLE {
+            [zeros, hole]
+        } else {
+            [hole, zeros]
+        };
+        for way in ways {
+            if self.allocate(way, offset, len)? {
+                return Ok(());
+            }
+        }
+        self.overwrite(offset, len)
     }
 
     fn sync(&self) -> Result<()> {
@@ -105,4 +187,9 @@ impl Store for LockedFile {
             .sync_data()
             .map_err(|error| self.error("flush", error))
     }
+}
+
+fn same_file(file: &File, path: &Path) -> std::io::Result<bool> {
+    let (open, there) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
 }

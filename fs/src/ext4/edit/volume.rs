@@ -1,6 +1,5 @@
 //! The filesystem as the transaction leaves it: superblock, groups, and metadata blocks.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use forger_block::BlockRead;
@@ -10,6 +9,7 @@ use super::content::Contents;
 use super::error::{Result, damaged};
 use super::folder::Folder;
 use super::groups::Groups;
+use super::numbers::NumberMap;
 use super::overlay::Overlay;
 use crate::ext4::BlockNo;
 use crate::ext4::features::incompat;
@@ -28,7 +28,7 @@ pub(super) struct Volume {
     pub(super) blocks: Blocks,
     pub(super) groups: Groups,
     /// Directories that were looked into.
-    pub(super) folders: HashMap<u32, Folder>,
+    pub(super) folders: NumberMap<Folder>,
     /// Contents that are written at the commit.
     pub(super) contents: Contents,
     /// The time of all changes.
@@ -52,7 +52,7 @@ impl Volume {
             overlay,
             blocks,
             groups,
-            folders: HashMap::new(),
+            folders: NumberMap::default(),
             contents: Contents::default(),
             time,
         })
