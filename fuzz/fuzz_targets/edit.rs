@@ -3,7 +3,8 @@
 //! Oracle: no edit and no commit panics or hangs, whatever the image is. Where no byte was flipped, an
 //! operation that is refused leaves the transaction usable, the commit succeeds, forger's own reader
 //! believes every checksum in the image and reads all of it, and a name is there exactly when the
-//! transaction said so. (e2fsck judges the same kind of edits in `fs/src/ext4/edit/tests`.)
+//! transaction said so; forger's own check finds nothing. With `FORGER_FUZZ_KEEP` set to a folder the image is
+//! written there, for e2fsck to judge (`cargo xtask fuzz` does).
 #![no_main]
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -87,6 +88,38 @@ fn path(byte: u8) -> Vec<u8> {
     path
 }
 
+/// An ACL, well-formed or not.
+fn acl(byte: u8) -> Vec<u8> {
+    let mut acl = vec![2, 0, 0, 0];
+    for (tag, bit) in [(1, 0x80), (2, 0x40), (4, 0x80), (0x10, 0x40), (0x20, 0x80)] {
+        if byte & bit != 0 {
+            let id = if tag == 2 { [7, 0, 0, 0] } else { [0xff; 4] };
+            acl.extend([tag, 0, byte & 7, 0]);
+            acl.extend(id);
+        }
+    }
+    acl
+}
+
+/// Writes an image to the folder of `FORGER_FUZZ_KEEP`, zeros as holes.
+fn keep(store: &Memory, script: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    static FOLDER: OnceLock<Option<std::ffi::OsString>> = OnceLock::new();
+    let Some(folder) = FOLDER.get_or_init(|| std::env::var_os("FORGER_FUZZ_KEEP")) else {
+        return;
+    };
+    let bytes = store.0.lock().expect("no panic before");
+    let name = blake3::hash(script).to_hex();
+    let file = std::fs::File::create(std::path::Path::new(folder).join(name.as_str()));
+    let file = file.expect("a folder to write to");
+    file.set_len(bytes.len() as u64).expect("room");
+    for (block, at) in bytes.chunks(4096).zip((0..).step_by(4096)) {
+        if !forger_block::is_zero(block) {
+            file.write_all_at(block, at).expect("room");
+        }
+    }
+}
+
 fuzz_target!(|script: &[u8]| {
     let (head, script) = script.split_at(script.len().min(9));
     let mut bytes = empty().to_vec();
@@ -113,7 +146,7 @@ fuzz_target!(|script: &[u8]| {
     let meta = Meta::default();
     for step in script.chunks_exact(3) {
         let (one, two) = (path(step[1]), path(step[2]));
-        let _ = match step[0] % 10 {
+        let _ = match step[0] % 16 {
             0 | 1 => editor.put(
                 &one,
                 &meta,
@@ -124,6 +157,12 @@ fuzz_target!(|script: &[u8]| {
             5 => editor.link(&one, &two),
             6 => editor.rename(&one, &two),
             7 => editor.symlink(&two, &one, &meta),
+            9 => editor.remove_xattr(&one, b"user.x"),
+            10 => editor.chown(&one, Some(step[2].into()), None),
+            11 => editor.set_label(&two[..two.len().min(9)]),
+            12 => editor.set_uuid([step[2]; 16]),
+            13 => editor.touch(&one, None, Some(Time::from_sec(step[2].into()))),
+            14 => editor.set_xattr(&one, b"system.posix_acl_access", &acl(step[2])),
             8 => editor.set_xattr(&one, b"user.x", &vec![7; usize::from(step[2]) * 8]),
             _ => editor.chmod(&one, u16::from(step[2])),
         };
@@ -138,7 +177,10 @@ fuzz_target!(|script: &[u8]| {
         return;
     }
     result.expect("a change that fits");
+    keep(&store, script);
     let image = Image::open(store).expect("a clean image");
+    let report = ext4::check(&image).expect("an image that can be read");
+    assert!(report.is_clean(), "{:?}", report.findings);
     image.tree().expect("every structure is whole");
     for (path, there) in paths.iter().zip(there) {
         assert_eq!(image.lookup(path, false).is_ok(), there);

@@ -39,7 +39,10 @@ fuzz_target!(|patches: &[u8]| {
         return;
     };
     let again = Volume::open(Arc::new(image)).expect("a planned volume opens");
-    assert_eq!(again.free_clusters().expect("in memory"), summary.free_clusters);
+    assert_eq!(
+        again.free_clusters().expect("in memory"),
+        summary.free_clusters
+    );
     let mut again = again.tree().expect("a planned volume reads back");
     let mut tree = tree;
     for tree in [&mut tree, &mut again] {

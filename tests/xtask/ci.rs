@@ -29,6 +29,6 @@ pub(crate) fn run() -> Outcome {
         // The tidy tests assert licences and sources of all dependencies without it.
         eprintln!("=== deny: skipped, cargo-deny is not installed");
     }
-    fuzz::run(FUZZ_SECONDS)?;
+    fuzz::run(FUZZ_SECONDS, None)?;
     suite::run(&[])
 }

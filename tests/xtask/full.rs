@@ -22,6 +22,6 @@ pub(crate) fn run() -> Outcome {
         "property",
         cargo(&property).env("PROPTEST_CASES", CASES).limit(3600),
     )?;
-    fuzz::run(FUZZ_SECONDS)?;
+    fuzz::run(FUZZ_SECONDS, None)?;
     bench::run(&[])
 }

@@ -5,7 +5,7 @@
 //! what a sanitizer would find in safe Rust, the checks compiled in find as well.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use forger_tests::process::Run;
 use forger_tests::workspace;
@@ -27,9 +27,19 @@ const MAX_INPUT: u64 = 64 << 10;
 const MEMORY: u64 = 1024;
 const HANG: u64 = 20;
 
-pub(crate) fn run(seconds: u64) -> Outcome {
+/// How many results of the target `edit` are judged by e2fsck.
+const JUDGED: usize = 400;
+
+/// Runs every target, or one.
+pub(crate) fn run(seconds: u64, only: Option<&str>) -> Outcome {
     let fuzz = workspace().join("fuzz");
-    let names = targets(&fuzz)?;
+    let mut names = targets(&fuzz)?;
+    if let Some(only) = only {
+        names.retain(|name| name == only);
+        if names.is_empty() {
+            return Err(format!("there is no fuzz target {only}").into());
+        }
+    }
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     // With a target named, build scripts and macros are built without the flags.
     let build = cargo(&["build", "--release", "--locked", "--target", &triple])
@@ -48,16 +58,54 @@ pub(crate) fn run(seconds: u64) -> Outcome {
             .join(&triple)
             .join("release")
             .join(&name);
-        let target = Run::new(program)
+        let target = Run::new(&program)
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={MAX_INPUT}"))
             .arg(format!("-rss_limit_mb={MEMORY}"))
             .arg(format!("-timeout={HANG}"))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .args(["-print_final_stats=1", "-verbosity=0"])
-            .arg(corpus)
+            .arg(&corpus)
             .limit(seconds + 120);
         step::run(&format!("fuzz {name}, {seconds} s"), target)?;
+        if name == "edit" {
+            judge_edits(&program, &corpus)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the target once more over some of the inputs that it found, keeps the images, and lets e2fsck
+/// judge them.
+fn judge_edits(program: &Path, corpus: &Path) -> Outcome {
+    let mut inputs: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(corpus)? {
+        inputs.push(entry?.path());
+    }
+    // Names are digests of the inputs: the first are as good as any.
+    inputs.sort();
+    inputs.truncate(JUDGED);
+    let folder = tempfile::tempdir()?;
+    let run = Run::new(program).args(&inputs).limit(300);
+    let run = run.env("FORGER_FUZZ_KEEP", folder.path()).try_output()?;
+    if !run.status.success() {
+        return Err(run.to_string().into());
+    }
+    let mut clean = 0;
+    for entry in fs::read_dir(folder.path())? {
+        let image = entry?.path();
+        let judged = Run::new("e2fsck").arg("-fn").arg(&image).try_output()?;
+        if !judged.status.success() {
+            return Err(judged.to_string().into());
+        }
+        clean += 1;
+    }
+    eprintln!(
+        "e2fsck -fn: {clean} images of {} inputs are clean",
+        inputs.len()
+    );
+    if clean == 0 && !inputs.is_empty() {
+        return Err("the target kept no image".into());
     }
     Ok(())
 }

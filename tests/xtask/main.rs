@@ -19,8 +19,9 @@ usage: cargo xtask CHORE
   test             installs the tools that judge (root and apt), runs every test
   ci               what CI runs: fmt, clippy, doc, deny, fuzz targets for some seconds, test
   full             the long tests, many generated archives, long fuzzing, the bench
-  bench [N] [small] forger against its peers, N rounds (default 5), on a small or large Debian
-  fuzz [SECONDS]   builds every fuzz target and runs each for so long (default 10)
+  bench [N] [small] forger against its peers, N rounds (default 5), on a small or large Debian; with
+                   `inspect` or `edits` that part alone
+  fuzz [SECONDS [TARGET]] builds the fuzz targets and runs each, or one, for so long (default 10)
   testdata         makes testdata/ anew, the same bytes every time
 ";
 
@@ -33,8 +34,11 @@ fn main() -> ExitCode {
         ("ci", []) => ci::run(),
         ("full", []) => full::run(),
         ("bench", rest) => bench::run(rest),
-        ("fuzz", []) => fuzz::run(10),
-        ("fuzz", [seconds]) => seconds.parse().map_err(Into::into).and_then(fuzz::run),
+        ("fuzz", []) => fuzz::run(10, None),
+        ("fuzz", [seconds]) => parsed(seconds).and_then(|seconds| fuzz::run(seconds, None)),
+        ("fuzz", [seconds, target]) => {
+            parsed(seconds).and_then(|seconds| fuzz::run(seconds, Some(target)))
+        }
         ("testdata", []) => testdata::run(),
         _ => {
             print!("{CHORES}");
@@ -52,4 +56,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn parsed(seconds: &str) -> Result<u64, Box<dyn std::error::Error>> {
+    Ok(seconds.parse()?)
 }

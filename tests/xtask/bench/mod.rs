@@ -4,6 +4,7 @@
 //! contestants of a round run one after the other, then the next round begins; medians count.
 
 mod convert;
+mod edits;
 mod inputs;
 mod inspect;
 mod measure;
@@ -32,7 +33,7 @@ struct Bench {
     rounds: usize,
 }
 
-/// Runs the bench: `args` are the number of rounds, `small`, and `inspect` or `convert` for that part
+/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert` or `edits` for that part
 /// alone, if given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let small = args.iter().any(|arg| arg == "small");
@@ -65,12 +66,18 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         report.print();
         return Ok(());
     }
+    if args.iter().any(|arg| arg == "edits") {
+        bench.edits(&mut report)?;
+        report.print();
+        return Ok(());
+    }
     bench.images(&mut report)?;
     bench.bundles(&mut report)?;
     bench.folders(&mut report)?;
     bench.sizes(&mut report)?;
     bench.inspect(&mut report)?;
     bench.convert(&mut report)?;
+    bench.edits(&mut report)?;
     bench.memory(&mut report)?;
     bench.peers(&mut report)?;
     report.print();

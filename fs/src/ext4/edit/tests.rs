@@ -25,6 +25,8 @@ pub(super) const FORMS: &[&[&str]] = &[
     &["-t", "ext4", "-O", "meta_bg,^resize_inode", "-b", "1024"],
     &["-t", "ext4", "-b", "65536"],
     &["-t", "ext4", "-O", "metadata_csum_seed,sparse_super2"],
+    &["-t", "ext4", "-O", "inline_data,large_dir"],
+    &["-t", "ext4", "-O", "ea_inode", "-b", "2048"],
     &["-t", "ext2", "-b", "1024"],
     &["-t", "ext2"],
     &["-t", "ext3"],
