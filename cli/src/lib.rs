@@ -6,5 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod assemble;
+pub mod boot;
 pub mod bundle;
 pub mod partition;

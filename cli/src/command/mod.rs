@@ -7,6 +7,7 @@ mod compare;
 mod completions;
 mod convert;
 mod diff;
+mod disk;
 mod du;
 mod edit;
 mod extract;
@@ -30,6 +31,7 @@ use crate::exit::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Mkfs(mkfs::Args),
+    Disk(disk::Args),
     MakeBundle(make_bundle::Args),
     Bundle(bundle::Args),
     Edit(edit::Args),
@@ -58,6 +60,7 @@ pub(crate) enum Command {
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Mkfs(args) => mkfs::run(&args, cli.global),
+        Command::Disk(args) => disk::run(&args, cli.global),
         Command::MakeBundle(args) => make_bundle::run(&args, cli.global),
         Command::Bundle(args) => bundle::run(&args, cli.global),
         Command::Edit(args) => edit::run(&args, cli.global),

@@ -3,6 +3,7 @@
 pub(crate) mod bundle;
 pub(crate) mod extracted;
 mod outlet;
+pub(crate) mod scratch;
 pub(crate) mod verified;
 
 use std::ffi::OsStr;

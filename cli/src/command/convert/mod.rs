@@ -11,7 +11,7 @@ use forger_block::BlockRead;
 use forger_disk::{qcow2, vhdx};
 use serde_json::json;
 
-use self::target::Target;
+pub(super) use self::target::Target;
 use crate::args::read::ReadArgs;
 use crate::args::run::WriteArgs;
 use crate::args::size::{self, human};
@@ -281,8 +281,36 @@ impl Args {
     }
 }
 
+/// Returns the target that another command's options mean.
+///
+/// # Errors
+/// As for this command's.
+pub(super) fn target_for(
+    out: &OsStr,
+    format: Option<OutputFormat>,
+    compress: Option<(qcow2::Codec, i32)>,
+    sector_size: Option<u64>,
+) -> Result<Target, Failure> {
+    let args = Args {
+        input: OsString::new(),
+        out: out.to_owned(),
+        format,
+        compress,
+        cluster_size: None,
+        qcow2_version: None,
+        sector_size,
+        threads: None,
+        read: ReadArgs::default(),
+        write: WriteArgs {
+            force: false,
+            no_sync: false,
+        },
+    };
+    args.target()
+}
+
 /// Reads `--compress`.
-fn compression(text: &str) -> Result<(qcow2::Codec, i32), String> {
+pub(super) fn compression(text: &str) -> Result<(qcow2::Codec, i32), String> {
     let (name, level) = text.split_once(':').unwrap_or((text, ""));
     let (codec, usual) = match name {
         "zlib" => (qcow2::Codec::Zlib, 9),
@@ -299,7 +327,7 @@ fn compression(text: &str) -> Result<(qcow2::Codec, i32), String> {
 }
 
 /// Reads `--sector-size`.
-fn sector_size(text: &str) -> Result<u64, String> {
+pub(super) fn sector_size(text: &str) -> Result<u64, String> {
     match text {
         "512" => Ok(512),
         "4096" | "4K" => Ok(4096),
@@ -309,7 +337,7 @@ fn sector_size(text: &str) -> Result<u64, String> {
 
 /// A format that can be made, as it is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OutputFormat {
+pub(super) enum OutputFormat {
     Raw,
     Qcow2,
     Vhd,

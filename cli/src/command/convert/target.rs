@@ -13,7 +13,7 @@ use crate::remedy;
 
 /// A format that is made, with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     Raw,
     Qcow2(qcow2::Options, Option<(qcow2::Codec, i32)>),
     VhdFixed,
@@ -25,7 +25,7 @@ pub(super) enum Target {
 
 impl Target {
     /// How the format is called.
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Qcow2(..) => "qcow2",
@@ -41,7 +41,7 @@ impl Target {
     ///
     /// # Errors
     /// When the disk cannot be read or the image not be written; nothing is published then.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         disk: Arc<dyn BlockRead>,
         output: &Output,
