@@ -4,6 +4,7 @@
 //! `REQUIRE_TOOLS=1` it fails instead.
 
 mod alone;
+mod boot;
 mod bundle;
 mod check;
 mod corpus;

@@ -26,6 +26,21 @@ pub fn minbase() -> Option<PathBuf> {
         .ok()
 }
 
+/// Returns a tar of Debian's `minbase` with further packages, as mmdebstrap's `--include` names them; `None`,
+/// as a reported skip, when it cannot be made.
+///
+/// # Panics
+/// When it cannot be made and nothing may be skipped.
+#[must_use]
+pub fn of_packages(name: &str, include: &str) -> Option<PathBuf> {
+    if !tools::present(&["mmdebstrap"]) {
+        return None;
+    }
+    made(name, &["--variant=minbase", include, "bookworm"])
+        .map_err(|error| tools::skip(&error))
+        .ok()
+}
+
 /// Returns a tar in the cache, made by mmdebstrap with `args` when it is not there yet.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 25] = [
+const TOOLS: [(&str, &str); 27] = [
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
@@ -35,13 +35,22 @@ const TOOLS: [(&str, &str); 25] = [
     ("veritysetup", "cryptsetup-bin"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
+    ("objdump", "binutils"),
+    ("qemu-system-x86_64", "qemu-system-x86 ovmf"),
 ];
 
 /// What is built and tested.
 const TARGETS: [&str; 3] = ["--workspace", "--all-targets", "--locked"];
 
 /// Installs what is missing where that is possible, else says how to.
+///
+/// Twice, since a package can push out another one: the emulator the disk tools of another version.
 pub(crate) fn install_tools() -> Outcome {
+    install_missing()?;
+    install_missing()
+}
+
+fn install_missing() -> Outcome {
     let missing = TOOLS
         .iter()
         .filter(|(program, _)| tools::find(program).is_none());

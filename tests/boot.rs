@@ -1,0 +1,331 @@
+//! Disks that boot: what lies in the partitions, and whether firmware and kernel take it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use forger_tests::archive::{Archive, Member};
+use forger_tests::forger::forger;
+use forger_tests::judge::assert_clean;
+use forger_tests::process::{Output, Run};
+use forger_tests::scratch::Scratch;
+use forger_tests::{need, rootfs};
+
+/// What a kernel in an emulated machine needs beside its root.
+const CMDLINE: &str = "console=ttyS0 tsc_early_khz=2500000 lpj=5000000";
+/// How long a boot may take: 25 s on a quiet machine, but all else runs beside it.
+const BOOT_LIMIT: Duration = Duration::from_secs(280);
+
+/// A tar with what a boot partition is made from; the kernel is none.
+fn fake(scratch: &Scratch) -> PathBuf {
+    let mut archive = Archive::new();
+    let elf = [&b"\x7fELF\x02\x01\x01"[..], &[0; 11], &[62, 0], &[0; 44]].concat();
+    archive.extend(&[
+        Member::dir("usr/bin"),
+        Member::symlink("bin", "usr/bin"),
+        Member::symlink("usr/bin/sh", "dash"),
+        Member::file("usr/bin/dash", &elf).mode(0o755),
+        Member::file(
+            "etc/os-release",
+            "ID=fake\nPRETTY_NAME=\"A fake\"\nVERSION_ID=7\n",
+        ),
+        Member::file("boot/vmlinuz-5.10.0-2", vec![1; 300_000]),
+        Member::file("boot/initrd.img-5.10.0-2", vec![2; 500_000]),
+        Member::file("boot/vmlinuz-5.9.0-10", vec![3; 100_000]),
+        Member::file(
+            "usr/lib/systemd/boot/efi/systemd-bootx64.efi",
+            vec![4; 90_000],
+        ),
+    ]);
+    scratch.file("fake.tar", archive.finish())
+}
+
+fn disk(tar: &Path, out: &Path, args: &[&str]) -> Output {
+    forger()
+        .arg("disk")
+        .arg(tar)
+        .arg("-o")
+        .arg(out)
+        .args(args)
+        .output()
+}
+
+fn partition(disk: &Path, name: &str, out: &Path) {
+    let part = format!("{}#{name}", disk.display());
+    forger()
+        .args(["convert", "--format", "raw"])
+        .arg(part)
+        .arg(out)
+        .ok();
+}
+
+#[test]
+fn partitions_of_a_disk_are_clean_and_hold_what_boots() {
+    need!("sgdisk", "sfdisk", "fsck.vfat", "mtype", "e2fsck");
+    let scratch = Scratch::new();
+    let out = scratch.path("disk.raw");
+    let made = disk(&fake(&scratch), &out, &["--cmdline", "quiet"]);
+    assert!(made.status.success(), "{made}");
+    let judged = Run::new("sgdisk").arg("-v").arg(&out).ok();
+    assert!(judged.text().contains("No problems found"), "{judged}");
+    let dump = Run::new("sfdisk").args(["--json"]).arg(&out).ok().text();
+    // The types of an ESP and of a root for x86-64, and the attribute that has it grown.
+    for expected in [
+        "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+        "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+        "GUID:59",
+    ] {
+        assert!(dump.contains(expected), "{expected}: {dump}");
+    }
+    let (esp, root) = (scratch.path("esp"), scratch.path("root"));
+    partition(&out, "esp", &esp);
+    partition(&out, "root", &root);
+    assert_clean(&root);
+    Run::new("fsck.vfat").arg("-n").arg(&esp).ok();
+    let text = |path: &str| {
+        let run = Run::new("mtype")
+            .env("MTOOLS_SKIP_CHECK", "1")
+            .arg("-i")
+            .arg(&esp);
+        run.arg(format!("::{path}")).ok().text()
+    };
+    assert!(text("loader/loader.conf").contains("default fake-5.10.0-2.conf"));
+    let entry = text("loader/entries/fake-5.10.0-2.conf");
+    for line in [
+        "title      A fake",
+        "linux      /fake/5.10.0-2/linux",
+        "initrd     /fake/5.10.0-2/initrd",
+    ] {
+        assert!(entry.contains(line), "{line}: {entry}");
+    }
+    let options = entry
+        .lines()
+        .find(|line| line.starts_with("options"))
+        .unwrap();
+    let guid = options
+        .split("PARTUUID=")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    assert!(
+        dump.to_lowercase().contains(guid) && options.ends_with("rw quiet"),
+        "{options}"
+    );
+    let older = text("loader/entries/fake-5.9.0-10.conf");
+    assert!(!older.contains("initrd"), "{older}");
+}
+
+#[test]
+fn equal_input_gives_equal_disks_from_file_and_pipe_and_in_sectors_of_4096() {
+    need!("fdisk", "fsck.vfat");
+    let scratch = Scratch::new();
+    let tar = fake(&scratch);
+    for args in [&[][..], &["--sector-size", "4096"]] {
+        let (one, two) = (scratch.path("one.raw"), scratch.path("two.raw"));
+        let made = disk(&tar, &one, args);
+        assert!(made.status.success(), "{made}");
+        let run = forger().args(["disk", "-", "-o"]).arg(&two).args(args);
+        run.stdin_piped(&tar).ok();
+        Run::new("cmp").arg(&one).arg(&two).ok();
+        if !args.is_empty() {
+            let listed = Run::new("fdisk")
+                .args(["-b", "4096", "-l"])
+                .arg(&one)
+                .ok()
+                .text();
+            assert!(
+                listed.contains("EFI System") && listed.contains("Linux root"),
+                "{listed}"
+            );
+            partition(&one, "esp", &scratch.path("esp"));
+            Run::new("fsck.vfat")
+                .arg("-n")
+                .arg(scratch.path("esp"))
+                .ok();
+        }
+        for file in [one, two] {
+            fs::remove_file(file).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_disk_has_the_size_that_was_asked_for_and_its_root_fills_it() {
+    need!("sgdisk", "e2fsck");
+    let scratch = Scratch::new();
+    let out = scratch.path("disk.raw");
+    let made = disk(
+        &fake(&scratch),
+        &out,
+        &["--size", "1G", "--esp-size", "128M"],
+    );
+    assert!(made.status.success(), "{made}");
+    assert_eq!(fs::metadata(&out).unwrap().len(), 1 << 30);
+    let judged = Run::new("sgdisk").arg("-v").arg(&out).ok();
+    assert!(judged.text().contains("No problems found"), "{judged}");
+    let root = scratch.path("root");
+    partition(&out, "root", &root);
+    assert_clean(&root);
+    assert_eq!(fs::metadata(&root).unwrap().len(), (1024 - 128 - 2) << 20);
+}
+
+#[test]
+fn what_cannot_boot_is_refused_with_a_remedy() {
+    let scratch = Scratch::new();
+    let out = scratch.path("disk.raw");
+    let mut empty = Archive::new();
+    empty.push(&Member::dir("etc"));
+    let empty = scratch.file("empty.tar", empty.finish());
+    for (tar, args, said) in [
+        (&empty, &[][..], "--arch"),
+        (&empty, &["--arch", "x86_64"], "--boot none"),
+        (&fake(&scratch), &["--boot", "uki"], "--stub"),
+        (&fake(&scratch), &["--arch", "aarch64"], "--systemd-boot"),
+        (&fake(&scratch), &["--esp-size", "50M"], "no FAT32"),
+        (&fake(&scratch), &["--size", "200M"], "no room"),
+    ] {
+        let refused = disk(tar, &out, args);
+        assert_eq!(refused.status.code(), Some(1), "{refused}");
+        assert!(refused.errors().contains(said), "{said}: {refused}");
+        assert!(!out.exists());
+    }
+    let made = disk(&empty, &out, &["--boot", "none"]);
+    assert!(made.status.success(), "{made}");
+}
+
+/// A Debian that boots.
+fn bootable() -> Option<PathBuf> {
+    let packages = "--include=linux-image-cloud-amd64,systemd-sysv,systemd-boot-efi,udev,login";
+    rootfs::of_packages("boot-bookworm.tar", packages)
+}
+
+/// Boots a disk in an emulated machine until it asks for a login; returns its console.
+fn boot(scratch: &Scratch, disk: &Path, format: &str, device: &str) -> String {
+    let console = scratch.path("console");
+    let vars = scratch.path("vars");
+    fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).expect("ovmf is installed");
+    let firmware = "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd";
+    let run = Run::new("qemu-system-x86_64")
+        .args([
+            "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "1", "-m", "1024",
+        ])
+        .args([
+            "-display",
+            "none",
+            "-no-reboot",
+            "-nic",
+            "none",
+            "-monitor",
+            "none",
+        ])
+        .args(["-drive", firmware, "-drive"])
+        .arg(format!("if=pflash,format=raw,file={}", vars.display()))
+        .arg("-drive")
+        .arg(format!(
+            "if=none,id=d,format={format},file={}",
+            disk.display()
+        ))
+        .args([
+            "-device",
+            &format!("virtio-blk-pci,drive=d{device}"),
+            "-serial",
+        ])
+        .arg(format!("file:{}", console.display()))
+        .limit(BOOT_LIMIT.as_secs() + 20);
+    let started = Instant::now();
+    let mut machine = run.start().unwrap();
+    let read = || String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()).into_owned();
+    while machine.runs() && started.elapsed() < BOOT_LIMIT && !read().contains("login:") {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    drop(machine);
+    let said = read();
+    assert!(
+        said.contains("login:"),
+        "no login after {:?}: {said}",
+        started.elapsed()
+    );
+    for bad in ["FAILED", "Failed to start"] {
+        assert!(!said.contains(bad), "{said}");
+    }
+    eprintln!("{}: login after {:?}", disk.display(), started.elapsed());
+    said
+}
+
+#[test]
+fn debian_boots_from_entries_on_a_compressed_qcow2() {
+    need!("qemu-system-x86_64", "qemu-img");
+    let Some(tar) = bootable() else { return };
+    let scratch = Scratch::new();
+    let out = scratch.path("vm.qcow2");
+    let made = disk(&tar, &out, &["--compress", "zstd", "--cmdline", CMDLINE]);
+    assert!(made.status.success(), "{made}");
+    Run::new("qemu-img").arg("check").arg(&out).ok();
+    boot(&scratch, &out, "qcow2", "");
+}
+
+#[test]
+fn debian_boots_from_a_unified_kernel_image_in_sectors_of_4096() {
+    need!("qemu-system-x86_64", "objdump");
+    let Some(tar) = bootable() else { return };
+    let scratch = Scratch::new();
+    let out = scratch.path("vm.vhdx");
+    let made = disk(
+        &tar,
+        &out,
+        &[
+            "--boot",
+            "uki",
+            "--sector-size",
+            "4096",
+            "--cmdline",
+            CMDLINE,
+        ],
+    );
+    assert!(made.status.success(), "{made}");
+    let listed = forger()
+        .arg("find")
+        .arg(format!("{}#esp:/EFI/Linux", out.display()))
+        .arg("*.efi")
+        .ok();
+    let name = listed.text().lines().next().unwrap().to_owned();
+    let uki = forger()
+        .arg("cat")
+        .arg(format!("{}#esp:{name}", out.display()))
+        .ok();
+    let uki = scratch.file("uki.efi", &uki.stdout);
+    let sections = Run::new("objdump").arg("-h").arg(&uki).ok().text();
+    for section in [".sbat", ".osrel", ".cmdline", ".uname", ".linux", ".initrd"] {
+        assert!(sections.contains(section), "{section}: {sections}");
+    }
+    // QEMU takes no VHDX with such sectors, but such disks.
+    let raw = scratch.path("vm.raw");
+    forger().arg("convert").arg(&out).arg(&raw).ok();
+    boot(
+        &scratch,
+        &raw,
+        "raw",
+        ",logical_block_size=4096,physical_block_size=4096",
+    );
+}
+
+#[test]
+#[ignore = "takes a minute; cargo xtask full runs it"]
+fn debian_grows_its_root_on_a_larger_disk() {
+    need!("qemu-system-x86_64", "qemu-img");
+    let Some(tar) = bootable() else { return };
+    let scratch = Scratch::new();
+    let out = scratch.path("vm.qcow2");
+    let made = disk(&tar, &out, &["--cmdline", CMDLINE]);
+    assert!(made.status.success(), "{made}");
+    Run::new("qemu-img").arg("resize").arg(&out).arg("+2G").ok();
+    let said = boot(&scratch, &out, "qcow2", "");
+    let blocks = said
+        .split("resized filesystem to ")
+        .nth(1)
+        .expect("it was grown");
+    let blocks: u64 = blocks.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(blocks * 4096 > 2 << 30, "{blocks}");
+}
