@@ -370,6 +370,26 @@ fn an_image_without_a_journal_is_resized_on_a_copy() {
 }
 
 #[test]
+fn a_full_disk_leaves_the_image_as_it_was() {
+    need!("root", "mount", "mke2fs");
+    let disk = Mount::ram(12 * MIB);
+    let image = disk.join("image");
+    // Without checksums every new group's bitmaps are written: 5 MiB of them.
+    Run::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-b", "1024", "-J", "size=4"])
+        .args(["-O", "^metadata_csum,^uninit_bg"])
+        .arg(&image)
+        .arg("20M")
+        .ok();
+    fs::write(disk.join("filler"), vec![1; 10 << 20]).unwrap();
+    let before = fs::read(&image).unwrap();
+    let out = forger().arg("resize").arg(&image).arg("20G").output();
+    assert_eq!(out.status.code(), Some(1), "{out}");
+    assert!(out.errors().contains("make room"), "{out}");
+    assert!(fs::read(&image).unwrap() == before);
+}
+
+#[test]
 fn what_is_refused_is_named_with_a_remedy_and_left_alone() {
     need!("mke2fs", "debugfs");
     let scratch = Scratch::new();

@@ -12,6 +12,7 @@ use crate::args::{Format, Global};
 use crate::config::Environment;
 use crate::exit::Failure;
 use crate::print::{self, Stream};
+use crate::remedy;
 
 /// Grows or shrinks an ext2, ext3 or ext4 image
 #[derive(Debug, clap::Args)]
@@ -146,6 +147,10 @@ impl Done {
 
 /// Explains why an image could not be resized.
 fn explain(what: String, error: ResizeError) -> Failure {
+    let error = match error {
+        ResizeError::Edit(EditError::Block(error)) => return remedy::block(what, error),
+        error => error,
+    };
     let help = match &error {
         ResizeError::Edit(EditError::State { .. } | EditError::Damaged { .. }) => {
             Some("let e2fsck -f mend it first; nothing was changed".to_owned())
