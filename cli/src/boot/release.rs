@@ -33,11 +33,11 @@ pub(super) fn of(image: &Image) -> Result<Release, Error> {
 fn parse(text: Vec<u8>) -> Release {
     let lines = String::from_utf8_lossy(&text).into_owned();
     let get = |key: &str| {
-        let values = lines
+        let mut values = lines
             .lines()
             .filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
         values
-            .last()
+            .next_back()
             .map(unquoted)
             .filter(|value| !value.is_empty())
     };
