@@ -24,14 +24,14 @@ use clap::{Args, Parser, ValueEnum};
 
 use crate::command::Command;
 
-/// Turns file trees into filesystems, images and bundles, without root
+/// Turns file trees into filesystems, disks and bundles, and looks into them, without root
 #[derive(Debug, Parser)]
 #[command(
     name = "forger",
     version,
     about,
-    long_about = "Turns file trees (tar streams of any compression, folders) into filesystems, \
-                  images and bundles.\n\n\
+    long_about = "Turns file trees (tar streams of any compression, folders, images) into filesystems, disks \
+                  that boot and bundles; reads, compares, checks, edits, resizes and converts images.\n\n\
                   It needs no root, no mount, no loop device, no user namespace and no other \
                   program.",
     after_help = "Every command explains itself: forger COMMAND --help, or forger help COMMAND.",
