@@ -21,6 +21,7 @@ mod large;
 mod maintenance;
 mod mkfs;
 mod options;
+mod partition;
 mod property;
 mod read;
 mod refused;
