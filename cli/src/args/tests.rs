@@ -48,6 +48,7 @@ fn every_argument_is_explained() {
 
 #[test]
 fn every_value_says_its_default() {
+    let mut silent = Vec::new();
     each_command(&mut |name, command| {
         for arg in command
             .get_arguments()
@@ -60,9 +61,12 @@ fn every_value_says_its_default() {
                 || arg.is_positional()
                 || arg.is_required_set()
                 || !(arg.get_default_values().is_empty() || arg.is_hide_default_value_set());
-            assert!(said, "{name}: {} says no default: {help}", arg.get_id());
+            if !said {
+                silent.push(format!("{name}: {} says no default: {help}", arg.get_id()));
+            }
         }
     });
+    assert!(silent.is_empty(), "{silent:#?}");
 }
 
 #[test]
@@ -133,7 +137,7 @@ fn options_that_contradict_each_other_are_refused() {
 #[test]
 fn values_that_make_no_sense_are_refused() {
     for option in [
-        "--type vfat",
+        "--type xfs",
         "--size big",
         "--free 96%",
         "--reserved 51",

@@ -16,7 +16,7 @@ pub(crate) struct VerityArgs {
     #[arg(long)]
     pub(crate) verity: bool,
 
-    /// Writes the hash tree into a file of its own instead
+    /// File of its own for the hash tree [default: behind the filesystem]
     #[arg(long, value_name = "FILE", requires = "verity")]
     pub(crate) verity_hash_file: Option<OsString>,
 

@@ -51,7 +51,8 @@ pub(crate) struct Args {
     #[arg(value_name = "SOURCE", help = SOURCE_HELP)]
     positional: Option<OsString>,
 
-    /// The disk to make: a file, a block device (with --force), a FIFO, or - for standard output
+    /// The disk to make: a file, a block device (with --force), a FIFO, or - for standard output; not
+    /// needed with --dry-run
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
     out: Option<OsString>,
 
@@ -100,7 +101,7 @@ struct DiskArgs {
     #[arg(long, value_name = "LOADER", hide_possible_values = true)]
     boot: Option<BootArg>,
 
-    /// What the kernel's command line says beside root= and rw
+    /// What the kernel's command line says beside root= and rw [default: nothing]
     #[arg(
         long,
         value_name = "TEXT",

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(short, long, conflicts_with_all = ["max_depth", "all"])]
     summarize: bool,
 
-    /// Shows folders down to so many levels below each IMAGE:PATH; all are counted
+    /// Shows folders down to so many levels below each IMAGE:PATH; all are counted [default: all levels]
     #[arg(short = 'd', long, value_name = "LEVELS")]
     max_depth: Option<usize>,
 

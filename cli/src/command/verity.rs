@@ -60,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     hash_offset: Option<u64>,
 
-    /// Checks image and tree against a root hash instead, and writes nothing
+    /// Checks image and tree against this root hash, and writes nothing [default: makes a tree]
     #[arg(long, value_name = "ROOT", value_parser = uuid::sha256)]
     check: Option<[u8; 32]>,
 

@@ -55,7 +55,7 @@ pub(crate) struct Args {
     second: OsString,
 
     /// Passes over differences: times, owner, mode, xattrs (and ACLs), flags, links (names of one
-    /// file) or content; several with commas
+    /// file) or content; several with commas [default: none]
     #[arg(
         long,
         value_name = "KINDS",

@@ -55,7 +55,7 @@ pub(crate) struct Args {
     )]
     dest: Option<OsString>,
 
-    /// The archive to make instead: a file, or - for standard output
+    /// The archive to make instead: a file, or - for standard output [default: a folder is made]
     #[arg(long, value_name = "OUT")]
     to_tar: Option<OsString>,
 

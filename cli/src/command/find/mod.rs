@@ -48,32 +48,32 @@ pub(crate) struct Args {
     #[arg(value_name = "GLOB")]
     globs: Vec<OsString>,
 
-    /// Lists names that match, whatever folder they are in
+    /// Lists names that match, whatever folder they are in [default: any]
     #[arg(long, value_name = "GLOB")]
     name: Option<OsString>,
 
     /// Lists what is of a type: f (file), d (folder), l (symlink), c, b (devices), p (fifo), s
-    /// (socket); several with commas
+    /// (socket); several with commas [default: any]
     #[arg(short, long = "type", value_name = "TYPES", value_parser = test::parse_type, value_delimiter = ',')]
     types: Vec<FileType>,
 
-    /// Lists what has a mode (0644), all bits of one (-4000), or any bit of one (/6000)
+    /// Lists what has a mode (0644), all bits of one (-4000), or any bit of one (/6000) [default: any]
     #[arg(long, value_name = "MODE", value_parser = test::parse_permissions, allow_hyphen_values = true)]
     perm: Option<Permissions>,
 
-    /// Lists what a user id owns
+    /// Lists what a user id owns [default: any]
     #[arg(long, value_name = "UID")]
     uid: Option<u32>,
 
-    /// Lists what a group id owns
+    /// Lists what a group id owns [default: any]
     #[arg(long, value_name = "GID")]
     gid: Option<u32>,
 
-    /// Lists files of a size: 4K, or more (+10M) or less (-1G) than one
+    /// Lists files of a size: 4K, or more (+10M) or less (-1G) than one [default: any]
     #[arg(long, value_name = "SIZE", value_parser = test::parse_size, allow_hyphen_values = true)]
     size: Option<Size>,
 
-    /// Lists what has an extended attribute: security.capability, 'user.*'
+    /// Lists what has an extended attribute: security.capability, 'user.*' [default: any]
     #[arg(long, value_name = "GLOB")]
     xattr: Option<OsString>,
 
