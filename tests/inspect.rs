@@ -200,3 +200,37 @@ fn what_cannot_be_read_is_named() {
     let odd = scratch.file("odd", vec![0; 100_000]);
     fails("ls", &odd.display().to_string());
 }
+
+#[test]
+fn what_is_encrypted_is_listed_as_such_and_refused_by_name() {
+    need!("mke2fs", "debugfs");
+    let scratch = Scratch::new();
+    let folder = scratch.path("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let _ = scratch.file("folder/secret", "text");
+    let _ = scratch.file("folder/open", "text");
+    let image = scratch.path("image");
+    let run = Run::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-O", "encrypt", "-d"]);
+    run.arg(&folder).arg(&image).arg("16M").ok();
+    debugfs_write(&image, "sif /secret flags 0x80800");
+    let listed = forger().args(["ls", "-l"]).arg(&image).ok().text();
+    let marked = |name: &str| {
+        listed
+            .lines()
+            .find(|line| line.contains(name))
+            .unwrap()
+            .ends_with("(encrypted)")
+    };
+    assert!(marked("secret") && !marked("open"), "{listed}");
+    let json = forger()
+        .args(["ls", "--output", "json"])
+        .arg(&image)
+        .ok()
+        .text();
+    assert!(json.contains("\"encrypted\":true"), "{json}");
+    let at = |name: &str| format!("{}:/{name}", image.display());
+    assert_eq!(forger().arg("cat").arg(at("open")).ok().text(), "text");
+    let refused = forger().arg("cat").arg(at("secret")).output();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.errors().contains("encrypted"), "{refused}");
+}

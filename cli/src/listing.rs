@@ -123,6 +123,7 @@ pub(crate) fn json_inode(inode: &Inode) -> Value {
         "links": inode.links(),
         "size": inode.size(),
         "mtime": utc(inode.mtime()),
+        "encrypted": inode.is_encrypted(),
         "device": inode.device().map(|device| format!("{}:{}", device.major, device.minor)),
     })
 }

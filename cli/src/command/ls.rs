@@ -18,7 +18,8 @@ use crate::print::Lines;
     arg_required_else_help = true,
     after_long_help = "\
 Names come in order of their bytes; what is not printable is escaped. With --output json there is
-one object a line, with name, inode, type, mode, uid, gid, links, size, mtime, device and target.
+one object a line, with name, inode, type, mode, uid, gid, links, size, mtime, device, encrypted and
+target. What is encrypted has an encoded name, and no readable content.
 
 Examples:
   forger ls rootfs.ext4
@@ -162,6 +163,9 @@ impl Lister<'_> {
             && let Some(target) = listing::symlink(self.opened, inode, path)?
         {
             line.push_str(&format!(" -> {target}"));
+        }
+        if self.args.long && inode.is_encrypted() {
+            line.push_str(" (encrypted)");
         }
         line.push('\n');
         Ok(line)
