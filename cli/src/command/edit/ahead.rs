@@ -1,5 +1,7 @@
 //! Files of this machine opened and read ahead of the actions that put them, in a thread of its own.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -7,35 +9,52 @@ use forger_block::Result;
 
 use super::host::HostFile;
 
-/// How many files are read ahead; each is small, or has not been read.
-const AHEAD: usize = 64;
+/// How many files are handed over at once: waking the other thread costs more than opening one.
+const BATCH: usize = 32;
+/// How many batches are read ahead; each file is small, or has not been read.
+const AHEAD: usize = 2;
+
+type Opened = (PathBuf, Result<HostFile>);
 
 /// Files in the order in which they were asked for.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    files: Receiver<(PathBuf, Result<HostFile>)>,
+    batches: Receiver<Vec<Opened>>,
+    files: RefCell<VecDeque<Opened>>,
 }
 
 impl Ahead {
     /// Begins to open files.
     pub(super) fn start(paths: Vec<PathBuf>) -> Self {
-        let (sender, files) = sync_channel(AHEAD);
+        let (sender, batches) = sync_channel(AHEAD);
         // It ends with the paths, or when nobody asks any more.
         std::thread::spawn(move || {
-            for path in paths {
-                let file = HostFile::new(&path);
-                if sender.send((path, file)).is_err() {
+            let mut paths = paths.into_iter().peekable();
+            while paths.peek().is_some() {
+                let open = |path: PathBuf| {
+                    let file = HostFile::new(&path);
+                    (path, file)
+                };
+                let batch = paths.by_ref().take(BATCH).map(open).collect();
+                if sender.send(batch).is_err() {
                     return;
                 }
             }
         });
-        Self { files }
+        Self {
+            batches,
+            files: RefCell::default(),
+        }
     }
 
     /// Returns the next file, which must be the one that is asked for; opened now if it is not.
     pub(super) fn take(&self, path: &Path) -> Result<HostFile> {
-        match self.files.recv() {
-            Ok((opened, file)) if opened == path => file,
+        let mut files = self.files.borrow_mut();
+        if files.is_empty() {
+            files.extend(self.batches.recv().unwrap_or_default());
+        }
+        match files.pop_front() {
+            Some((opened, file)) if opened == path => file,
             _ => HostFile::new(path),
         }
     }

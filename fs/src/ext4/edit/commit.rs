@@ -111,10 +111,14 @@ impl Editor {
         for (block, bytes) in changed.iter() {
             batch.put(block.0 * block_size, bytes)?;
         }
-        batch.flush()?;
         for run in self.volume.groups.given_back(&self.volume.superblock) {
-            store.erase(run.start.0 * block_size, run.len * block_size)?;
+            let (at, len) = (run.start.0 * block_size, run.len * block_size);
+            match usize::try_from(len) {
+                Ok(len) if len <= WIPED => drop(batch.room(at, len)?),
+                _ => store.erase(at, len)?,
+            }
         }
+        batch.flush()?;
         store.sync()?;
 
         let (at, bytes) = log.superblock(false);
@@ -124,6 +128,9 @@ impl Editor {
     }
 }
 
+/// Ranges up to this length, in bytes, become zeros by being written: cheaper than having the filesystem
+/// below the image note each of them.
+const WIPED: usize = 32 << 10;
 /// Where the superblock's second sector starts in it.
 const SECOND: u64 = 512;
 
