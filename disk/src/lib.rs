@@ -17,6 +17,7 @@ mod container;
 mod copy;
 mod detect;
 mod guid;
+mod mapped;
 mod occupied;
 mod ordered;
 mod padded;

@@ -1,6 +1,6 @@
 //! A source that goes on with zeros behind its end.
 
-use forger_block::{BlockRead, Result, Run};
+use forger_block::{BlockRead, Result, Run, run_within};
 
 /// Reads what a source has, and zeros behind its end.
 pub(crate) fn read_padded(source: &dyn BlockRead, offset: u64, buf: &mut [u8]) -> Result<()> {
@@ -19,9 +19,5 @@ pub(crate) fn padded_run(source: &dyn BlockRead, offset: u64, most: u64) -> Resu
     if offset >= source.len() {
         return Ok(Run::Hole(most));
     }
-    Ok(match source.run_at(offset)? {
-        Run::Data(0) | Run::Hole(0) => Run::Data(most),
-        Run::Data(len) => Run::Data(len.min(most)),
-        Run::Hole(len) => Run::Hole(len.min(most)),
-    })
+    run_within(source, offset, most)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use forger_block::{BlockRead, Error, Result};
+use forger_block::{BlockRead, Result, check_range};
 
 /// What an entry of a table is, by its index.
 type Entry = Box<dyn Fn(u64) -> [u8; 8] + Send + Sync>;
@@ -29,10 +29,7 @@ impl BlockRead for Words {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let (len, size) = (buf.len() as u64, self.len());
-        if offset.checked_add(len).is_none_or(|end| end > size) {
-            return Err(Error::OutOfRange { offset, len, size });
-        }
+        check_range(offset, buf.len() as u64, self.len())?;
         let mut at = offset;
         let mut rest = buf;
         while !rest.is_empty() {

@@ -33,7 +33,7 @@ use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
-use forger_block::{Error, MAX_LEN, PlacedSink, Result};
+use forger_block::{Error, MAX_LEN, PlacedSink, Result, check_range};
 
 use super::cuts::{Cuts, Segment, index};
 use super::edit::{Edit, apply};
@@ -255,9 +255,6 @@ impl FramedSink<'_> {
 
 /// Returns the end of a range.
 fn end_of(offset: u64, len: u64) -> Result<u64> {
-    let size = MAX_LEN;
-    match offset.checked_add(len) {
-        Some(end) if end <= size => Ok(end),
-        _ => Err(Error::OutOfRange { offset, len, size }),
-    }
+    check_range(offset, len, MAX_LEN)?;
+    Ok(offset + len)
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
-use forger_block::{Error, MAX_LEN, Result};
+use forger_block::{Error, MAX_LEN, Result, check_range};
 
 use super::cuts::{Segment, index};
 use super::edit::{Edit, apply};
@@ -22,18 +22,8 @@ use super::workers::{Job, Outcome};
 impl FramedSink<'_> {
     /// Completes the frames of an image of `len` bytes and returns its BLAKE3.
     pub(super) fn settle(&mut self, len: u64) -> Result<[u8; 32]> {
-        if len > MAX_LEN {
-            let (offset, size) = (0, MAX_LEN);
-            return Err(Error::OutOfRange { offset, len, size });
-        }
-        if self.written > len {
-            let offset = self.written;
-            return Err(Error::OutOfRange {
-                offset,
-                len: 0,
-                size: len,
-            });
-        }
+        check_range(0, len, MAX_LEN)?;
+        check_range(self.written, 0, len)?;
         // What fits one window and was not handed out may be a single subtree, see `subtrees`.
         let plain = self.cursor == 0 && len <= self.cuts.window();
         let whole = plain.then(|| *blake3::hash(&self.in_memory(len)).as_bytes());

@@ -120,7 +120,7 @@ pub use output::{
 };
 pub use pending::{PendingFile, Publish};
 pub use pool::BufferPool;
-pub use read::{BlockRead, Run};
+pub use read::{BlockRead, Run, check_range, run_within};
 pub use scratch::ScratchFile;
 pub use sink::{BlockSink, PlacedSink};
 pub use sparse::{SparseImage, SparseImageBuilder};

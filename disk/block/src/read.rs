@@ -82,7 +82,7 @@ impl<T: BlockRead + ?Sized> BlockRead for Arc<T> {
 ///
 /// # Errors
 /// [`Error::OutOfRange`] when they do not.
-pub(crate) fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
+pub fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
     match offset.checked_add(len) {
         Some(end) if end <= size => Ok(()),
         _ => Err(Error::OutOfRange { offset, len, size }),
@@ -93,7 +93,10 @@ pub(crate) fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
 ///
 /// Callers rely on progress, so an implementor that breaks the contract with an empty run costs a
 /// hole, not a hang.
-pub(crate) fn run_within(source: &dyn BlockRead, offset: u64, limit: u64) -> Result<Run> {
+///
+/// # Errors
+/// Those of [`BlockRead::run_at`].
+pub fn run_within(source: &dyn BlockRead, offset: u64, limit: u64) -> Result<Run> {
     Ok(match source.run_at(offset)? {
         Run::Data(0) | Run::Hole(0) => Run::Data(limit),
         Run::Data(len) => Run::Data(len.min(limit)),

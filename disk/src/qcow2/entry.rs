@@ -25,7 +25,7 @@ pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 
 /// What an L2 entry says about its cluster, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cluster {
+pub(crate) enum Cluster {
     /// Nothing: it is that of the backing file.
     Unallocated,
     /// It reads as zeros.

@@ -9,13 +9,14 @@
 
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Error, Result, Run};
+use forger_block::{BlockRead, Result, Run};
 
 use super::decompress::Decompressors;
 use super::entry::{self, Cluster};
 use super::error::{Damage, Place, ReadError, Role};
 use super::header::Header;
 use crate::cache::Cache;
+use crate::mapped::{self, Mapped};
 use crate::padded::{padded_run, read_padded};
 
 /// So much memory the L2 tables may take that are kept, in bytes.
@@ -111,7 +112,7 @@ impl Image {
     }
 
     /// Returns the piece at an offset: as far as one table tells, and what is of one kind.
-    fn piece(&self, offset: u64, most: u64) -> std::result::Result<Piece, ReadError> {
+    fn find(&self, offset: u64, most: u64) -> std::result::Result<Piece, ReadError> {
         let reach = self.header.l2_reach();
         let index = offset.checked_div(reach).unwrap_or(0);
         let within = offset.checked_rem(reach).unwrap_or(0);
@@ -299,9 +300,9 @@ impl Image {
         }
     }
 
-    /// Fills `buf` with a piece that it is as long as.
-    fn read_piece(&self, offset: u64, piece: &Piece, buf: &mut [u8]) -> Result<()> {
-        match piece.cluster {
+    /// Fills `buf` with what a cluster has for the disk's `offset`.
+    fn read_cluster(&self, offset: u64, cluster: Cluster, buf: &mut [u8]) -> Result<()> {
+        match cluster {
             Cluster::Zero => buf.fill(0),
             Cluster::Unallocated => match &self.neighbours.backing {
                 Some(backing) => read_padded(backing, offset, buf)?,
@@ -332,51 +333,46 @@ impl Image {
     }
 }
 
+impl Mapped for Image {
+    type Place = Cluster;
+
+    fn size(&self) -> u64 {
+        self.header.size
+    }
+
+    fn piece(&self, offset: u64, most: u64) -> Result<(Cluster, u64)> {
+        let piece = self.find(offset, most)?;
+        Ok((piece.cluster, piece.len))
+    }
+
+    fn fill(&self, offset: u64, cluster: &Cluster, part: &mut [u8]) -> Result<()> {
+        self.read_cluster(offset, *cluster, part)
+    }
+
+    fn run(&self, offset: u64, cluster: &Cluster, len: u64) -> Result<Run> {
+        match *cluster {
+            Cluster::Zero => Ok(Run::Hole(len)),
+            Cluster::Compressed { .. } => Ok(Run::Data(len)),
+            Cluster::Data(start) => padded_run(self.data(), start, len),
+            Cluster::Unallocated => match &self.neighbours.backing {
+                Some(backing) => padded_run(backing, offset, len),
+                None => Ok(Run::Hole(len)),
+            },
+        }
+    }
+}
+
 impl BlockRead for Image {
     fn len(&self) -> u64 {
         self.header.size
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check(offset, buf.len(), self.header.size)?;
-        let mut at = offset;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let most = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            let piece = self.piece(at, most)?;
-            let len = usize::try_from(piece.len).unwrap_or(usize::MAX);
-            let (part, behind) = rest.split_at_mut(len.clamp(1, rest.len()));
-            self.read_piece(at, &piece, part)?;
-            at = at.saturating_add(piece.len);
-            rest = behind;
-        }
-        Ok(())
+        mapped::read_at(self, offset, buf)
     }
 
     fn run_at(&self, offset: u64) -> Result<Run> {
-        check(offset, 0, self.header.size)?;
-        let left = self.header.size.saturating_sub(offset);
-        if left == 0 {
-            return Ok(Run::Hole(0));
-        }
-        let piece = self.piece(offset, left)?;
-        match piece.cluster {
-            Cluster::Zero => Ok(Run::Hole(piece.len)),
-            Cluster::Compressed { .. } => Ok(Run::Data(piece.len)),
-            Cluster::Data(start) => padded_run(self.data(), start, piece.len),
-            Cluster::Unallocated => match &self.neighbours.backing {
-                Some(backing) => padded_run(backing, offset, piece.len),
-                None => Ok(Run::Hole(piece.len)),
-            },
-        }
-    }
-}
-
-fn check(offset: u64, len: usize, size: u64) -> Result<()> {
-    let len = u64::try_from(len).unwrap_or(u64::MAX);
-    match offset.checked_add(len) {
-        Some(end) if end <= size => Ok(()),
-        _ => Err(Error::OutOfRange { offset, len, size }),
+        mapped::run_at(self, offset)
     }
 }
 

@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Bytes, Error, Result, SparseImage};
+use forger_block::{BlockRead, Bytes, Result, SparseImage, check_range};
 
 use super::entry::COPIED;
 use super::error::WriteError;
@@ -90,7 +90,7 @@ impl BlockRead for Ones {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check(offset, buf, self.len())?;
+        check_range(offset, buf.len() as u64, self.len())?;
         for (at, byte) in (offset..).zip(buf) {
             *byte = u8::from(at % 2 == 1);
         }
@@ -153,7 +153,7 @@ impl BlockRead for L2Tables {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check(offset, buf, self.len())?;
+        check_range(offset, buf.len() as u64, self.len())?;
         let mut at = offset;
         let mut rest = buf;
         let mut entries = Vec::new();
@@ -171,14 +171,6 @@ impl BlockRead for L2Tables {
             rest = behind;
         }
         Ok(())
-    }
-}
-
-fn check(offset: u64, buf: &[u8], size: u64) -> Result<()> {
-    let len = buf.len() as u64;
-    match offset.checked_add(len) {
-        Some(end) if end <= size => Ok(()),
-        _ => Err(Error::OutOfRange { offset, len, size }),
     }
 }
 

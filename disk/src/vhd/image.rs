@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Error, MAX_LEN, Result, Run};
+use forger_block::{BlockRead, MAX_LEN, Result, Run, run_within};
 
 use super::error::ReadError;
 use super::footer::{DYNAMIC_LEN, FOOTER_LEN, RawDynamic, RawFooter, disk_type};
 use crate::cache::Cache;
+use crate::mapped::{self, Mapped};
 
 /// An entry of the table for a block that is not there.
 const UNUSED: u32 = u32::MAX;
@@ -75,7 +76,7 @@ impl Image {
 
     /// Returns where a piece of the disk stands in the file, `None` for zeros, and its length, at
     /// most `most`.
-    fn piece(&self, offset: u64, most: u64) -> std::result::Result<(Option<u64>, u64), ReadError> {
+    fn find(&self, offset: u64, most: u64) -> std::result::Result<(Option<u64>, u64), ReadError> {
         match &self.blocks {
             None => Ok((Some(offset), most)),
             Some(blocks) => blocks.piece(&self.file, offset, most),
@@ -202,52 +203,46 @@ impl Blocks {
     }
 }
 
+impl Mapped for Image {
+    /// An offset in the file; none for zeros.
+    type Place = Option<u64>;
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn piece(&self, offset: u64, most: u64) -> Result<(Option<u64>, u64)> {
+        Ok(self.find(offset, most)?)
+    }
+
+    fn fill(&self, _offset: u64, place: &Option<u64>, part: &mut [u8]) -> Result<()> {
+        match place {
+            Some(place) => self.file.read_at(*place, part),
+            None => {
+                part.fill(0);
+                Ok(())
+            }
+        }
+    }
+
+    fn run(&self, _offset: u64, place: &Option<u64>, len: u64) -> Result<Run> {
+        match place {
+            Some(place) => run_within(&self.file, *place, len),
+            None => Ok(Run::Hole(len)),
+        }
+    }
+}
+
 impl BlockRead for Image {
     fn len(&self) -> u64 {
         self.size
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check(offset, buf.len(), self.size)?;
-        let mut at = offset;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let most = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            let (place, len) = self.piece(at, most)?;
-            let room = usize::try_from(len).unwrap_or(usize::MAX);
-            let (part, behind) = rest.split_at_mut(room.clamp(1, rest.len()));
-            match place {
-                Some(place) => self.file.read_at(place, part)?,
-                None => part.fill(0),
-            }
-            at = at.saturating_add(len);
-            rest = behind;
-        }
-        Ok(())
+        mapped::read_at(self, offset, buf)
     }
 
     fn run_at(&self, offset: u64) -> Result<Run> {
-        check(offset, 0, self.size)?;
-        let left = self.size.saturating_sub(offset);
-        if left == 0 {
-            return Ok(Run::Hole(0));
-        }
-        let (place, len) = self.piece(offset, left)?;
-        let Some(place) = place else {
-            return Ok(Run::Hole(len));
-        };
-        Ok(match self.file.run_at(place)? {
-            Run::Hole(hole) if hole > 0 => Run::Hole(hole.min(len)),
-            Run::Data(data) if data > 0 => Run::Data(data.min(len)),
-            _ => Run::Data(len),
-        })
-    }
-}
-
-fn check(offset: u64, len: usize, size: u64) -> Result<()> {
-    let len = u64::try_from(len).unwrap_or(u64::MAX);
-    match offset.checked_add(len) {
-        Some(end) if end <= size => Ok(()),
-        _ => Err(Error::OutOfRange { offset, len, size }),
+        mapped::run_at(self, offset)
     }
 }

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Error, Result, Run};
+use forger_block::{BlockRead, Result, Run, run_within};
 use zerocopy::FromBytes;
 
 use super::error::ReadError;
@@ -19,6 +19,7 @@ use super::layout::{
 };
 use crate::Guid;
 use crate::cache::Cache;
+use crate::mapped::{self, Mapped};
 
 /// So much of the table is read at a time, in bytes.
 const PAGE: u64 = 64 << 10;
@@ -163,7 +164,7 @@ impl Image {
 
     /// Returns where a piece of the disk stands in the file, `None` for zeros, and its length, at
     /// most `most`.
-    fn piece(&self, offset: u64, most: u64) -> std::result::Result<(Option<u64>, u64), ReadError> {
+    fn find(&self, offset: u64, most: u64) -> std::result::Result<(Option<u64>, u64), ReadError> {
         let mut block = offset.checked_div(self.block_size).unwrap_or(0);
         let within = offset.checked_rem(self.block_size).unwrap_or(0);
         let place = self.block(block)?;
@@ -185,54 +186,49 @@ impl Image {
     }
 }
 
+impl Mapped for Image {
+    /// An offset in the file; none for zeros.
+    type Place = Option<u64>;
+
+    const STRETCH: u64 = 1 << 40;
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn piece(&self, offset: u64, most: u64) -> Result<(Option<u64>, u64)> {
+        Ok(self.find(offset, most)?)
+    }
+
+    fn fill(&self, _offset: u64, place: &Option<u64>, part: &mut [u8]) -> Result<()> {
+        match place {
+            Some(place) => self.file.read_at(*place, part),
+            None => {
+                part.fill(0);
+                Ok(())
+            }
+        }
+    }
+
+    fn run(&self, _offset: u64, place: &Option<u64>, len: u64) -> Result<Run> {
+        match place {
+            Some(place) => run_within(&self.file, *place, len),
+            None => Ok(Run::Hole(len)),
+        }
+    }
+}
+
 impl BlockRead for Image {
     fn len(&self) -> u64 {
         self.size
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check(offset, buf.len(), self.size)?;
-        let mut at = offset;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let most = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            let (place, len) = self.piece(at, most)?;
-            let room = usize::try_from(len).unwrap_or(usize::MAX);
-            let (part, behind) = rest.split_at_mut(room.clamp(1, rest.len()));
-            match place {
-                Some(place) => self.file.read_at(place, part)?,
-                None => part.fill(0),
-            }
-            at = at.saturating_add(len);
-            rest = behind;
-        }
-        Ok(())
+        mapped::read_at(self, offset, buf)
     }
 
     fn run_at(&self, offset: u64) -> Result<Run> {
-        check(offset, 0, self.size)?;
-        let left = self.size.saturating_sub(offset);
-        if left == 0 {
-            return Ok(Run::Hole(0));
-        }
-        // A bounded stretch: a hole may be as long as the disk.
-        let (place, len) = self.piece(offset, left.min(1 << 40))?;
-        let Some(place) = place else {
-            return Ok(Run::Hole(len));
-        };
-        Ok(match self.file.run_at(place)? {
-            Run::Hole(hole) if hole > 0 => Run::Hole(hole.min(len)),
-            Run::Data(data) if data > 0 => Run::Data(data.min(len)),
-            _ => Run::Data(len),
-        })
-    }
-}
-
-fn check(offset: u64, len: usize, size: u64) -> Result<()> {
-    let len = u64::try_from(len).unwrap_or(u64::MAX);
-    match offset.checked_add(len) {
-        Some(end) if end <= size => Ok(()),
-        _ => Err(Error::OutOfRange { offset, len, size }),
+        mapped::run_at(self, offset)
     }
 }
 

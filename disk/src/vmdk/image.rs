@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use flate2::{Decompress, FlushDecompress};
-use forger_block::{BlockRead, Error, MAX_LEN, Result, Run};
+use forger_block::{BlockRead, MAX_LEN, Result, Run, run_within};
 use zerocopy::FromBytes;
 
 use super::error::ReadError;
 use super::header::{AT_END, MAGIC, RawGrain, RawHeader, check_descriptor, flag};
 use crate::cache::Cache;
+use crate::mapped::{self, Mapped};
 
 /// The largest grain directory, in bytes: a disk of 8 TiB has one of that size.
 const MAX_DIRECTORY: u64 = 1 << 20;
@@ -44,7 +45,7 @@ pub struct Image {
 
 /// Where a piece of the disk is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     Zeros,
     /// In the file, at an offset.
     Plain(u64),
@@ -142,7 +143,7 @@ impl Image {
     }
 
     /// Returns the place of a piece and its length, at most `most`.
-    fn piece(&self, offset: u64, most: u64) -> std::result::Result<(Place, u64), ReadError> {
+    fn find(&self, offset: u64, most: u64) -> std::result::Result<(Place, u64), ReadError> {
         let place = self.place(offset)?;
         let within = offset.checked_rem(self.grain).unwrap_or(0);
         let mut len = self.grain.saturating_sub(within);
@@ -194,62 +195,54 @@ impl Image {
     }
 }
 
+impl Mapped for Image {
+    type Place = Place;
+
+    const STRETCH: u64 = 64 << 30;
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn piece(&self, offset: u64, most: u64) -> Result<(Place, u64)> {
+        Ok(self.find(offset, most)?)
+    }
+
+    fn fill(&self, offset: u64, place: &Place, part: &mut [u8]) -> Result<()> {
+        match *place {
+            Place::Zeros => part.fill(0),
+            Place::Plain(start) => self.file.read_at(start, part)?,
+            Place::Compressed(sector) => {
+                let within = offset.checked_rem(self.grain).unwrap_or(0);
+                let grain = self.grain(offset.saturating_sub(within), sector)?;
+                let from = usize::try_from(within).unwrap_or(usize::MAX);
+                let bytes = grain.get(from..).and_then(|rest| rest.get(..part.len()));
+                part.copy_from_slice(bytes.unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, _offset: u64, place: &Place, len: u64) -> Result<Run> {
+        match *place {
+            Place::Zeros => Ok(Run::Hole(len)),
+            Place::Compressed(_) => Ok(Run::Data(len)),
+            Place::Plain(start) => run_within(&self.file, start, len),
+        }
+    }
+}
+
 impl BlockRead for Image {
     fn len(&self) -> u64 {
         self.size
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check(offset, buf.len(), self.size)?;
-        let mut at = offset;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let most = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            let (place, len) = self.piece(at, most)?;
-            let room = usize::try_from(len).unwrap_or(usize::MAX);
-            let (part, behind) = rest.split_at_mut(room.clamp(1, rest.len()));
-            match place {
-                Place::Zeros => part.fill(0),
-                Place::Plain(start) => self.file.read_at(start, part)?,
-                Place::Compressed(sector) => {
-                    let within = at.checked_rem(self.grain).unwrap_or(0);
-                    let grain = self.grain(at.saturating_sub(within), sector)?;
-                    let from = usize::try_from(within).unwrap_or(usize::MAX);
-                    let bytes = grain.get(from..).and_then(|rest| rest.get(..part.len()));
-                    part.copy_from_slice(bytes.unwrap_or_default());
-                }
-            }
-            at = at.saturating_add(len);
-            rest = behind;
-        }
-        Ok(())
+        mapped::read_at(self, offset, buf)
     }
 
     fn run_at(&self, offset: u64) -> Result<Run> {
-        check(offset, 0, self.size)?;
-        let left = self.size.saturating_sub(offset);
-        if left == 0 {
-            return Ok(Run::Hole(0));
-        }
-        // A bounded stretch: a hole may be as long as the disk.
-        let (place, len) = self.piece(offset, left.min(64 << 30))?;
-        Ok(match place {
-            Place::Zeros => Run::Hole(len),
-            Place::Compressed(_) => Run::Data(len),
-            Place::Plain(start) => match self.file.run_at(start)? {
-                Run::Hole(hole) if hole > 0 => Run::Hole(hole.min(len)),
-                Run::Data(data) if data > 0 => Run::Data(data.min(len)),
-                _ => Run::Data(len),
-            },
-        })
-    }
-}
-
-fn check(offset: u64, len: usize, size: u64) -> Result<()> {
-    let len = u64::try_from(len).unwrap_or(u64::MAX);
-    match offset.checked_add(len) {
-        Some(end) if end <= size => Ok(()),
-        _ => Err(Error::OutOfRange { offset, len, size }),
+        mapped::run_at(self, offset)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The file allocation table, made when it is read: files lie contiguous, so a chain is a range.
 
-use forger_block::{BlockRead, Error, Result, Run};
+use forger_block::{BlockRead, Result, Run, check_range};
 
 use super::geometry::Geometry;
 
@@ -76,10 +76,7 @@ impl BlockRead for Table {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let (len, size) = (buf.len() as u64, self.len());
-        if offset.checked_add(len).is_none_or(|end| end > size) {
-            return Err(Error::OutOfRange { offset, len, size });
-        }
+        check_range(offset, buf.len() as u64, self.len())?;
         let used = self.used();
         for (at, byte) in (offset..).zip(buf) {
             *byte = if at < used { self.byte(at) } else { 0 };
@@ -89,14 +86,10 @@ impl BlockRead for Table {
 
     fn run_at(&self, offset: u64) -> Result<Run> {
         let (size, used) = (self.len(), self.used());
-        match offset {
-            _ if offset > size => Err(Error::OutOfRange {
-                offset,
-                len: 0,
-                size,
-            }),
-            _ if offset < used => Ok(Run::Data(used - offset)),
-            _ => Ok(Run::Hole(size - offset)),
-        }
+        check_range(offset, 0, size)?;
+        Ok(match offset < used {
+            true => Run::Data(used - offset),
+            false => Run::Hole(size - offset),
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Error as BlockError};
+use forger_block::{BlockRead, Error as BlockError, check_range};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{pread, retry_on_intr};
@@ -87,10 +87,7 @@ impl BlockRead for HostContent {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> forger_block::Result<()> {
-        let (len, size) = (buf.len() as u64, self.size);
-        if offset.checked_add(len).is_none_or(|end| end > size) {
-            return Err(BlockError::OutOfRange { offset, len, size });
-        }
+        check_range(offset, buf.len() as u64, self.size)?;
         self.read(offset, buf)
             .map_err(|error| BlockError::io("read", shown(&self.path), error))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forger_block::{BlockRead, Error, Result, Run};
+use forger_block::{BlockRead, Result, Run, check_range};
 
 /// A file's content: its length, and spans of origins; what no span covers are holes.
 ///
@@ -175,9 +175,8 @@ impl BlockRead for Content {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let len = buf.len() as u64;
-        let end = offset.checked_add(len).filter(|&end| end <= self.size);
-        let size = self.size;
-        let end = end.ok_or(Error::OutOfRange { offset, len, size })?;
+        check_range(offset, len, self.size)?;
+        let end = offset + len;
         buf.fill(0);
         for span in self.spans_from(offset) {
             if span.at >= end {
@@ -195,10 +194,7 @@ impl BlockRead for Content {
     }
 
     fn run_at(&self, offset: u64) -> Result<Run> {
-        if offset > self.size {
-            let (len, size) = (0, self.size);
-            return Err(Error::OutOfRange { offset, len, size });
-        }
+        check_range(offset, 0, self.size)?;
         Ok(self.run(offset))
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use forger_block::{BlockRead, Error, FileReader, Result, Run, is_zero};
+use forger_block::{BlockRead, Error, FileReader, Result, Run, check_range, is_zero};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -153,10 +153,7 @@ impl BlockRead for LockedFile {
 impl Store for LockedFile {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        let size = self.reader.len();
-        if offset.checked_add(len).is_none_or(|end| end > size) {
-            return Err(Error::OutOfRange { offset, len, size });
-        }
+        check_range(offset, len, self.reader.len())?;
         let mut at = offset;
         for piece in data.chunks(CALL) {
             self.file

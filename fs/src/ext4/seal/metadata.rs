@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use forger_block::{BlockRead, Bytes};
+use forger_block::{BlockRead, Bytes, check_range};
 
 use super::bodies::{Body, Item, directory_bytes, split};
 use super::table;
@@ -33,14 +33,7 @@ impl BlockRead for Metadata {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> forger_block::Result<()> {
-        let len = buf.len() as u64;
-        if offset.checked_add(len).is_none_or(|end| end > self.len()) {
-            return Err(forger_block::Error::OutOfRange {
-                offset,
-                len,
-                size: self.len(),
-            });
-        }
+        check_range(offset, buf.len() as u64, self.len())?;
         let (mut offset, mut buf) = (offset, buf);
         while !buf.is_empty() {
             let inside = usize::try_from(offset % BLOCK_SIZE).unwrap_or(0);
