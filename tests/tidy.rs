@@ -10,14 +10,38 @@ use forger_tests::process::Run;
 use forger_tests::workspace;
 
 /// The in-tree edges that DESIGN allows: package, and what it may depend on.
-const EDGES: [(&str, &[&str]); 5] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("forger-block", &[]),
     ("forger-disk", &["forger-block"]),
     ("forger-fs", &["forger-block"]),
-    ("forger", &["forger-block", "forger-disk", "forger-fs"]),
+    ("forger-oci", &["forger-block", "forger-fs"]),
+    ("forger-wire", &[]),
+    ("forger-guest", &["forger-wire"]),
+    (
+        "forger-vm",
+        &["forger-block", "forger-disk", "forger-fs", "forger-wire"],
+    ),
+    (
+        "forger",
+        &[
+            "forger-block",
+            "forger-disk",
+            "forger-fs",
+            "forger-oci",
+            "forger-vm",
+        ],
+    ),
     (
         "forger-tests",
-        &["forger", "forger-block", "forger-disk", "forger-fs"],
+        &[
+            "forger",
+            "forger-block",
+            "forger-disk",
+            "forger-fs",
+            "forger-oci",
+            "forger-vm",
+            "forger-wire",
+        ],
     ),
 ];
 
@@ -206,6 +230,8 @@ fn unsafe_code_stands_only_where_it_is_listed() {
         "disk/src/lib.rs",
         "disk/block/src/lib.rs",
         "fs/src/lib.rs",
+        "oci/src/lib.rs",
+        "vm/wire/src/lib.rs",
         "cli/src/lib.rs",
     ] {
         let source = read(Path::new(root));

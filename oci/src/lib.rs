@@ -1,0 +1,3 @@
+//! OCI images: objects, layouts, layers and registries.
+
+#![forbid(unsafe_code)]
