@@ -1,18 +1,21 @@
 //! The suite that every implementor runs: the crate's written contract as assertions.
 //!
 //! [`reader`] checks a [`BlockRead`](crate::BlockRead) against the bytes it must have;
-//! [`block_sink`] and [`placed_sink`] take a function that makes a fresh sink together with a way
+//! [`store`] a [`BlockStore`](crate::BlockStore)
+//! by changing it; [`block_sink`] and [`placed_sink`] take a function that makes a fresh sink together with a way
 //! to see what it has published. What fails panics, as a test does.
 
 mod forward;
 mod placed;
 mod read;
+mod store;
 
 use std::fmt;
 
 pub use self::forward::block_sink;
 pub use self::placed::{placed_content, placed_sink, placed_unpublished};
 pub use self::read::reader;
+pub use self::store::store;
 use crate::{BlockSink, PlacedSink};
 
 /// A sink under test, and how to see what it has published.

@@ -81,6 +81,12 @@ pub enum Error {
         /// The size of what shall be written to it, in bytes.
         needed: u64,
     },
+    /// What may be kept of changes is used up.
+    #[error("the changes would take more than the {limit} bytes they may")]
+    Full {
+        /// The bytes that they may take.
+        limit: u64,
+    },
     /// A file that was made without a target is to be published without a name.
     #[error("a file in {folder} has been finished, but has no name")]
     Unnamed {

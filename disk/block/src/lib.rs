@@ -1,12 +1,13 @@
 //! The toolkit's common coin: what an image's bytes are, and where they go.
 //!
-//! Three contracts, and nothing else, carry data between the parts of forger:
+//! Four contracts, and nothing else, carry data between the parts of forger:
 //!
 //! | trait | direction | who implements it |
 //! |---|---|---|
 //! | [`BlockRead`] | read at any offset | [`FileReader`], `Bytes`, `Vec<u8>`, [`Window`], [`SparseImage`], every image reader |
 //! | [`BlockSink`] | strictly forward, takes holes | [`ForwardFile`], [`ForwardStream`], [`Hashed`], stream formats |
 //! | [`PlacedSink`] | write anywhere, every byte at most once | [`PlacedFile`], [`BlockDeviceSink`], [`MemorySink`], formats whose tables come last |
+//! | [`BlockStore`] | read and written at any offset, in place | [`Overlay`], files that are edited; what is served |
 //!
 //! Between them: [`stream`] and [`place`] carry a reader into a sink, [`Forward`] makes a forward
 //! sink of any placed one, and [`Spooled`] a placed sink of any forward one, by way of a scratch
@@ -14,7 +15,7 @@
 //!
 //! # The contract
 //!
-//! For all three:
+//! For all four:
 //!
 //! - *Offsets and lengths* are in bytes, relative to the start of the image, and never exceed
 //!   [`MAX_LEN`].
@@ -47,6 +48,12 @@
 //! - has nowhere in its output what was punched. A punch may cover what was never written, and
 //!   makes the output no longer;
 //! - is finished with a length that no written byte lies beyond.
+//!
+//! A store:
+//!
+//! - is a reader of one length whose content changes: a read that starts after a write has returned
+//!   sees it; reads and writes of one range at the same time see either, byte by byte;
+//! - is durable up to the last `sync` that returned, as far as what it stands on can be.
 //!
 //! The suite in the module `conformance` (feature `conformance`) asserts these rules; every
 //! implementor runs it in its tests.
@@ -96,6 +103,7 @@ mod file;
 mod forward;
 mod memory;
 mod output;
+mod overlay;
 mod pending;
 mod pool;
 mod positioned;
@@ -104,6 +112,7 @@ mod read;
 mod scratch;
 mod sink;
 mod sparse;
+mod store;
 mod stream;
 mod window;
 mod zeros;
@@ -118,12 +127,14 @@ pub use memory::{MemoryOutput, MemorySink};
 pub use output::{
     BlockDeviceSink, ForwardFile, ForwardStream, PlacedFile, Spooled, Target, check_target,
 };
+pub use overlay::Overlay;
 pub use pending::{PendingFile, Publish};
 pub use pool::BufferPool;
 pub use read::{BlockRead, Run, check_range, run_within};
 pub use scratch::ScratchFile;
 pub use sink::{BlockSink, PlacedSink};
 pub use sparse::{SparseImage, SparseImageBuilder};
+pub use store::BlockStore;
 pub use stream::{PIECE, place, stream};
 pub use window::Window;
 pub use zeros::is_zero;

@@ -8,6 +8,8 @@ use std::ops::Range;
 pub(crate) struct RangeSet {
     /// Start to end, exclusive.
     ranges: BTreeMap<u64, u64>,
+    /// How many bytes they have.
+    total: u64,
 }
 
 impl RangeSet {
@@ -23,11 +25,11 @@ impl RangeSet {
             if last < start {
                 break;
             }
-            self.ranges.remove(&first);
+            self.take(first, last);
             start = start.min(first);
             end = end.max(last);
         }
-        self.ranges.insert(start, end);
+        self.put(start, end);
     }
 
     /// Takes a range out.
@@ -39,14 +41,24 @@ impl RangeSet {
             if last <= range.start {
                 break;
             }
-            self.ranges.remove(&first);
+            self.take(first, last);
             if last > range.end {
-                self.ranges.insert(range.end, last);
+                self.put(range.end, last);
             }
             if first < range.start {
-                self.ranges.insert(first, range.start);
+                self.put(first, range.start);
             }
         }
+    }
+
+    fn take(&mut self, start: u64, end: u64) {
+        self.ranges.remove(&start);
+        self.total -= end - start;
+    }
+
+    fn put(&mut self, start: u64, end: u64) {
+        self.ranges.insert(start, end);
+        self.total += end - start;
     }
 
     /// Tells whether any byte of a range is in the set.
@@ -57,6 +69,42 @@ impl RangeSet {
                 .range(..range.end)
                 .next_back()
                 .is_some_and(|(_, &last)| last > range.start)
+    }
+
+    /// Tells whether `offset` is in the set, and up to where that holds: the end of its range, or the
+    /// start of the next one.
+    pub(crate) fn find(&self, offset: u64) -> (bool, u64) {
+        if let Some((_, &end)) = self.ranges.range(..=offset).next_back()
+            && end > offset
+        {
+            return (true, end);
+        }
+        let next = self.ranges.range(offset..).next();
+        (false, next.map_or(u64::MAX, |(&start, _)| start))
+    }
+
+    /// Returns how many bytes of a range are in the set.
+    pub(crate) fn within(&self, range: &Range<u64>) -> u64 {
+        let (mut at, mut inside) = (range.start, 0);
+        while at < range.end {
+            let (found, end) = self.find(at);
+            let end = end.min(range.end);
+            if found {
+                inside += end - at;
+            }
+            at = end;
+        }
+        inside
+    }
+
+    /// Returns how many bytes are in the set.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Returns how many ranges there are.
+    pub(crate) fn count(&self) -> usize {
+        self.ranges.len()
     }
 
     /// Returns the ranges in ascending order.
@@ -150,6 +198,14 @@ mod tests {
                 seen[index(&range)].fill(true);
             }
             assert_eq!(seen, bits);
+            let set = |bits: &[bool]| bits.iter().filter(|&&bit| bit).count() as u64;
+            assert_eq!(some.total(), set(&bits));
+            assert_eq!(some.within(&(start..end)), set(&bits[index(&(start..end))]));
+            let (inside, until) = some.find(start.min(63));
+            let from = &bits[index(&(start.min(63)..64))];
+            assert_eq!(inside, from[0]);
+            let same = from.iter().take_while(|&&bit| bit == inside).count() as u64;
+            assert_eq!(until.min(64), start.min(63) + same);
             let mut gaps = [true; 64];
             for gap in some.gaps(64) {
                 gaps[index(&gap)].fill(false);

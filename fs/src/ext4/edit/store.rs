@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+pub use forger_block::BlockStore as Store;
 use forger_block::{BlockRead, Error, FileReader, Result, Run, check_range, is_zero};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
 use rustix::io::{Errno, retry_on_intr};
@@ -18,37 +19,6 @@ static ZEROS: [u8; CALL] = [0; CALL];
 /// holes would tear the image file to pieces, and each can cost milliseconds where the filesystem
 /// below tells the disk of it at once (`discard`).
 const HOLE: u64 = 1 << 20;
-
-/// Bytes that can be read and written at any offset.
-pub trait Store: BlockRead {
-    /// Writes bytes at `offset`, inside the length.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`], [`Error::Io`].
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
-
-    /// Makes zeros of a range inside the length, and may give its room back: nothing of what was there
-    /// can be read any more.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`], [`Error::Io`].
-    fn erase(&self, offset: u64, len: u64) -> Result<()> {
-        let (mut at, mut left) = (offset, len);
-        while left > 0 {
-            let piece = usize::try_from(left).map_or(CALL, |left| left.min(CALL));
-            self.write_at(at, &ZEROS[..piece])?;
-            let done = u64::try_from(piece).unwrap_or(left);
-            (at, left) = (at + done, left - done);
-        }
-        Ok(())
-    }
-
-    /// Returns when all that was written is durable.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    fn sync(&self) -> Result<()>;
-}
 
 /// An image file that nobody else edits: it holds an exclusive lock (`flock`) on it.
 #[derive(Debug)]
