@@ -1,3 +1,25 @@
 //! OCI images: objects, layouts, layers and registries.
-
+//!
+//! Blobs come out of a [`blob::Blobs`], verified whenever they are read, and go into a [`blob::BlobSink`], which publishes
+//! them whole. Layouts, archives and registries are such places; [`Transport`] is how users name them.
 #![forbid(unsafe_code)]
+
+pub mod blob;
+pub mod manifest;
+pub mod media_type;
+
+mod digest;
+mod error;
+mod platform;
+mod reference;
+mod transport;
+
+pub use oci_spec::image::{
+    Descriptor, History, ImageConfiguration, ImageIndex, ImageManifest, MediaType,
+};
+
+pub use digest::{Algorithm, Digest, Hasher};
+pub use error::{Error, Result};
+pub use platform::Platform;
+pub use reference::{DEFAULT_HOST, DEFAULT_TAG, Reference};
+pub use transport::{Name, Transport};
