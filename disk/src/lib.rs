@@ -5,10 +5,13 @@
 //! or into a sink.
 #![forbid(unsafe_code)]
 
+pub mod nbd;
 pub mod partition;
 pub mod qcow2;
 pub mod vhd;
 pub mod vhdx;
+pub mod vhost_user;
+pub mod virtio_blk;
 pub mod vmdk;
 
 mod cache;
@@ -23,6 +26,7 @@ mod ordered;
 mod padded;
 mod pieces;
 mod progress;
+mod served;
 mod words;
 
 pub use compare::compare;
@@ -31,3 +35,4 @@ pub use copy::{ZEROS, copy};
 pub use detect::{Format, detect};
 pub use guid::{Guid, NotAGuid};
 pub use progress::{Progress, Unwatched};
+pub use served::Disk;
