@@ -4,10 +4,14 @@
 //! them whole. Layouts, archives and registries are such places; [`Transport`] is how users name them.
 #![forbid(unsafe_code)]
 
+pub mod artifact;
 pub mod blob;
+pub mod http;
 pub mod manifest;
 pub mod media_type;
+pub mod registry;
 
+mod copy;
 mod digest;
 mod error;
 mod platform;
@@ -18,6 +22,7 @@ pub use oci_spec::image::{
     Descriptor, History, ImageConfiguration, ImageIndex, ImageManifest, MediaType,
 };
 
+pub use copy::{Copied, CopyOptions, CopyPlan};
 pub use digest::{Algorithm, Digest, Hasher};
 pub use error::{Error, Result};
 pub use platform::Platform;

@@ -1,0 +1,24 @@
+//! Single files as artifacts: disk images and WebAssembly
+//! ([image-spec, "Guidelines for Artifact Usage"](https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidelines-for-artifact-usage)).
+//!
+//! | | configuration | layer |
+//! |---|---|---|
+//! | disk image | `application/vnd.cloudnebula.qcow2.config.v1+json` | `application/vnd.cloudnebula.qcow2.layer.v1` |
+//! | WebAssembly | `application/vnd.wasm.config.v0+json` | `application/wasm` |
+//!
+//! The layer's `org.opencontainers.image.title` is the file's name. The file is never held in memory.
+
+mod disk;
+mod found;
+mod packed;
+mod wasm;
+
+pub use disk::{DISK_CONFIG, DISK_LAYER, DiskFacts};
+pub use found::{ArtifactFile, Kind};
+pub use packed::Packed;
+pub use wasm::{WASM_CONFIG, WASM_LAYER, WasmKind};
+
+/// The annotation that names a layer's file.
+pub const TITLE: &str = "org.opencontainers.image.title";
+/// What any bytes are.
+const ANY_BYTES: &str = "application/octet-stream";
