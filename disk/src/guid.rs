@@ -34,6 +34,18 @@ impl Guid {
         Self(bits & version & variant | 4 << 76 | 2 << 62)
     }
 
+    /// Makes a GUID of bytes in the order of its digits, as filesystems hold it.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// Returns its bytes in the order of its digits.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// Reads what a partition table holds: the first three groups are little-endian.
     #[must_use]
     pub(crate) fn from_disk(bytes: [u8; 16]) -> Self {

@@ -27,6 +27,7 @@ mod padded;
 mod pieces;
 mod progress;
 mod served;
+mod swap;
 mod words;
 
 pub use compare::compare;
@@ -36,3 +37,4 @@ pub use detect::{Format, detect};
 pub use guid::{Guid, NotAGuid};
 pub use progress::{Progress, Unwatched};
 pub use served::Disk;
+pub use swap::{SwapError, swap};

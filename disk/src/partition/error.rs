@@ -94,6 +94,28 @@ pub enum LayoutError {
         /// The content's length, in bytes.
         content: u64,
     },
+    /// A partition starts where none can.
+    #[error(
+        "partition {number} starts at byte {start}: partitions start from {first} on, at multiples of {sector}"
+    )]
+    Start {
+        /// The partition's number.
+        number: u32,
+        /// Where it shall start, in bytes.
+        start: u64,
+        /// Where partitions may start at the earliest, in bytes.
+        first: u64,
+        /// The size of sectors, in bytes.
+        sector: u64,
+    },
+    /// Partitions share bytes.
+    #[error("partitions {first} and {second} overlap")]
+    Overlap {
+        /// The number of the one that starts first.
+        first: u32,
+        /// The number of the other.
+        second: u32,
+    },
     /// A partition would be empty.
     #[error("partition {number} has no size")]
     Empty {

@@ -50,6 +50,8 @@ pub struct Part {
     pub attributes: u64,
     /// How large it is.
     pub size: Size,
+    /// Where it starts, in bytes; behind the one before it where `None`.
+    pub start: Option<u64>,
     /// What is in it; what it is longer than that is a hole.
     pub content: Option<Arc<dyn BlockRead>>,
 }
@@ -98,6 +100,7 @@ impl Default for Part {
             guid: None,
             attributes: 0,
             size: Size::Content,
+            start: None,
             content: None,
         }
     }
@@ -135,6 +138,10 @@ impl Layout {
         let mut at = self.first();
         for (part, len) in self.parts.iter().zip(&lens) {
             let number = number(partitions.len());
+            if let Some(start) = part.start {
+                self.check_start(number, start)?;
+                at = start;
+            }
             if *len == 0 {
                 return Err(LayoutError::Empty { number });
             }
@@ -148,7 +155,9 @@ impl Layout {
             partitions.push(self.partition(number, part, at, *len)?);
             at = up(at.saturating_add(*len), self.align);
         }
-        let end = partitions.last().map_or(self.first(), Partition::end);
+        check_overlap(&partitions)?;
+        let ends = partitions.iter().map(Partition::end);
+        let end = ends.max().unwrap_or(self.first());
         let needed = end.saturating_add(self.backup());
         let size = self.size.unwrap_or_else(|| up(needed, self.align));
         if needed > size || size > MAX_LEN {
@@ -166,6 +175,20 @@ impl Layout {
         check_twice(&table, guid)?;
         let image = self.image(&table, guid, size)?;
         Ok(Planned { table, image })
+    }
+
+    /// Checks the place of a partition that has one.
+    fn check_start(&self, number: u32, start: u64) -> Result<(), LayoutError> {
+        let first = 2 * self.sector_size + self.array();
+        if start >= first && start.is_multiple_of(self.sector_size) {
+            return Ok(());
+        }
+        Err(LayoutError::Start {
+            number,
+            start,
+            first,
+            sector: self.sector_size,
+        })
     }
 
     fn validate(&self) -> Result<(), LayoutError> {
@@ -202,8 +225,12 @@ impl Layout {
         up(2 * self.sector_size + self.array(), self.align)
     }
 
-    /// Returns the partitions' lengths, in bytes.
-    fn lens(&self) -> Result<Vec<u64>, LayoutError> {
+    /// Decides how large the partitions are, in bytes, in their order. Contents that are not there yet count
+    /// as none.
+    ///
+    /// # Errors
+    /// Shares of a disk that has no size, or that exceed it.
+    pub fn lens(&self) -> Result<Vec<u64>, LayoutError> {
         // Where the partitions end, on a disk of a given size.
         let end = self.size.map(|size| size.saturating_sub(self.backup()));
         let room = end.map(|end| end.saturating_sub(self.first()));
@@ -380,6 +407,20 @@ fn entries(table: &Table, len: u64) -> Vec<u8> {
     }
     array.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
     array
+}
+
+fn check_overlap(partitions: &[Partition]) -> Result<(), LayoutError> {
+    let mut order: Vec<&Partition> = partitions.iter().collect();
+    order.sort_by_key(|partition| partition.start);
+    for pair in order.windows(2) {
+        if let [first, second] = pair
+            && second.start < first.end()
+        {
+            let (first, second) = (first.number, second.number);
+            return Err(LayoutError::Overlap { first, second });
+        }
+    }
+    Ok(())
 }
 
 fn check_twice(table: &Table, disk: Guid) -> Result<(), LayoutError> {

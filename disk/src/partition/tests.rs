@@ -95,6 +95,42 @@ fn a_disk_without_a_size_is_as_small_as_its_partitions() {
 }
 
 #[test]
+fn partitions_stand_where_they_are_told_to() {
+    let at = |start, size| Part {
+        start: Some(start),
+        ..part("data", "linux-generic", Size::Bytes(size))
+    };
+    let mut layout = Layout {
+        // Not in the order of their places, not aligned; the last one follows the one before it.
+        parts: vec![
+            at(5 * MIB, MIB),
+            at(34 * 512, 4096),
+            part("behind", "linux-generic", Size::Bytes(4096)),
+        ],
+        ..Layout::default()
+    };
+    let planned = layout.plan().unwrap();
+    let starts = planned.table.partitions.iter().map(|part| part.start);
+    assert_eq!(starts.collect::<Vec<_>>(), [5 * MIB, 34 * 512, MIB]);
+    assert_eq!(planned.image.len(), 7 * MIB);
+    assert_eq!(read(&planned.image, None).unwrap().unwrap(), planned.table);
+    layout.parts[1].start = Some(5 * MIB + 4096);
+    let refused = layout.plan();
+    assert!(matches!(
+        refused,
+        Err(LayoutError::Overlap {
+            first: 1,
+            second: 2
+        })
+    ));
+    for start in [33 * 512, 34 * 512 + 1] {
+        layout.parts[1].start = Some(start);
+        let refused = layout.plan();
+        assert!(matches!(refused, Err(LayoutError::Start { number: 2, .. })));
+    }
+}
+
+#[test]
 fn one_damaged_copy_is_tolerated_and_said() {
     for size in [512, 4096] {
         let good = bytes(&layout(size).plan().unwrap());

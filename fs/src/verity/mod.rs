@@ -26,6 +26,7 @@
 mod error;
 mod hash;
 mod layout;
+mod plan;
 mod superblock;
 mod tree;
 
@@ -34,6 +35,7 @@ use std::fmt;
 use forger_block::BlockRead;
 
 pub use self::error::Error;
+pub use self::plan::plan;
 
 use self::error::Result;
 use self::tree::Block;

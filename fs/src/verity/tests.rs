@@ -47,6 +47,21 @@ fn any_number_of_threads_makes_the_same_tree() {
 }
 
 #[test]
+fn a_planned_area_reads_as_the_one_that_is_written_however_little_is_held() {
+    let mut sparse = SparseImage::builder();
+    sparse.bytes(0, Bytes::from(data(300))).unwrap();
+    sparse.bytes(5000 * BLOCK, Bytes::from(data(40))).unwrap();
+    let sparse: Arc<dyn BlockRead> = Arc::new(sparse.finish(5041 * BLOCK).unwrap());
+    let (parameters, hashes, root) = built(&sparse, 2);
+    for held in [0, 2, 1000] {
+        let planned = plan::plan_holding(held, &sparse, &parameters, 2, &mut Silent);
+        let (area, found) = planned.unwrap();
+        assert_eq!(found, root);
+        forger_block::conformance::reader(&area, &hashes);
+    }
+}
+
+#[test]
 fn holes_are_zeros() {
     let blocks = 3000;
     let mut sparse = SparseImage::builder();
