@@ -43,7 +43,7 @@ struct RawHeader {
     magic: [u8; 10],
 }
 
-const _: () = assert!(size_of::<RawHeader>() == PAGE as usize - AT);
+const _: () = assert!(size_of::<RawHeader>() == 4096 - AT);
 const _: () = assert!(std::mem::offset_of!(RawHeader, badpages) == 0x600 - AT);
 const _: () = assert!(std::mem::offset_of!(RawHeader, magic) == 0xff6 - AT);
 
