@@ -1,20 +1,19 @@
 //! Disks that boot: what lies in the partitions, and whether firmware and kernel take it.
 
+mod layouts;
+mod machines;
+mod partitions;
+mod sealed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use forger_tests::archive::{Archive, Member};
 use forger_tests::forger::forger;
 use forger_tests::judge::assert_clean;
+use forger_tests::need;
 use forger_tests::process::{Output, Run};
 use forger_tests::scratch::Scratch;
-use forger_tests::{need, rootfs};
-
-/// What a kernel in an emulated machine needs beside its root.
-const CMDLINE: &str = "console=ttyS0 tsc_early_khz=2500000 lpj=5000000";
-/// How long a boot may take: 25 s on a quiet machine, but all else runs beside it.
-const BOOT_LIMIT: Duration = Duration::from_secs(280);
 
 /// A tar with what a boot partition is made from; the kernel is none.
 fn fake(scratch: &Scratch) -> PathBuf {
@@ -32,6 +31,9 @@ fn fake(scratch: &Scratch) -> PathBuf {
         Member::file("boot/vmlinuz-5.10.0-2", vec![1; 300_000]),
         Member::file("boot/initrd.img-5.10.0-2", vec![2; 500_000]),
         Member::file("boot/vmlinuz-5.9.0-10", vec![3; 100_000]),
+        Member::file("boot/config-5.10.0-2", "CONFIG_X=y\n"),
+        Member::dir("home"),
+        Member::file("home/me", "my own\n"),
         Member::file(
             "usr/lib/systemd/boot/efi/systemd-bootx64.efi",
             vec![4; 90_000],
@@ -53,7 +55,7 @@ fn disk(tar: &Path, out: &Path, args: &[&str]) -> Output {
 fn partition(disk: &Path, name: &str, out: &Path) {
     let part = format!("{}#{name}", disk.display());
     forger()
-        .args(["convert", "--format", "raw"])
+        .args(["convert", "--force", "--format", "raw"])
         .arg(part)
         .arg(out)
         .ok();
@@ -185,6 +187,11 @@ fn what_cannot_boot_is_refused_with_a_remedy() {
         (&fake(&scratch), &["--arch", "aarch64"], "--systemd-boot"),
         (&fake(&scratch), &["--esp-size", "50M"], "no FAT32"),
         (&fake(&scratch), &["--size", "200M"], "no room"),
+        (
+            &fake(&scratch),
+            &["--initrd", "/none/such"],
+            "cannot read /none/such",
+        ),
     ] {
         let refused = disk(tar, &out, args);
         assert_eq!(refused.status.code(), Some(1), "{refused}");
@@ -195,137 +202,8 @@ fn what_cannot_boot_is_refused_with_a_remedy() {
     assert!(made.status.success(), "{made}");
 }
 
-/// A Debian that boots.
-fn bootable() -> Option<PathBuf> {
-    let packages = "--include=linux-image-cloud-amd64,systemd-sysv,systemd-boot-efi,udev,login";
-    rootfs::of_packages("boot-bookworm.tar", packages)
-}
-
-/// Boots a disk in an emulated machine until it asks for a login; returns its console.
-fn boot(scratch: &Scratch, disk: &Path, format: &str, device: &str) -> String {
-    let console = scratch.path("console");
-    let vars = scratch.path("vars");
-    fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).expect("ovmf is installed");
-    let firmware = "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd";
-    let run = Run::new("qemu-system-x86_64")
-        .args([
-            "-accel", "tcg", "-cpu", "max", "-M", "q35", "-smp", "1", "-m", "1024",
-        ])
-        .args([
-            "-display",
-            "none",
-            "-no-reboot",
-            "-nic",
-            "none",
-            "-monitor",
-            "none",
-        ])
-        .args(["-drive", firmware, "-drive"])
-        .arg(format!("if=pflash,format=raw,file={}", vars.display()))
-        .arg("-drive")
-        .arg(format!(
-            "if=none,id=d,format={format},file={}",
-            disk.display()
-        ))
-        .args([
-            "-device",
-            &format!("virtio-blk-pci,drive=d{device}"),
-            "-serial",
-        ])
-        .arg(format!("file:{}", console.display()))
-        .limit(BOOT_LIMIT.as_secs() + 20);
-    let started = Instant::now();
-    let mut machine = run.start().unwrap();
-    let read = || String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()).into_owned();
-    while machine.runs() && started.elapsed() < BOOT_LIMIT && !read().contains("login:") {
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    drop(machine);
-    let said = read();
-    assert!(
-        said.contains("login:"),
-        "no login after {:?}: {said}",
-        started.elapsed()
-    );
-    for bad in ["FAILED", "Failed to start"] {
-        assert!(!said.contains(bad), "{said}");
-    }
-    eprintln!("{}: login after {:?}", disk.display(), started.elapsed());
-    said
-}
-
-#[test]
-fn debian_boots_from_entries_on_a_compressed_qcow2() {
-    need!("qemu-system-x86_64", "qemu-img");
-    let Some(tar) = bootable() else { return };
-    let scratch = Scratch::new();
-    let out = scratch.path("vm.qcow2");
-    let made = disk(&tar, &out, &["--compress", "zstd", "--cmdline", CMDLINE]);
-    assert!(made.status.success(), "{made}");
-    Run::new("qemu-img").arg("check").arg(&out).ok();
-    boot(&scratch, &out, "qcow2", "");
-}
-
-#[test]
-fn debian_boots_from_a_unified_kernel_image_in_sectors_of_4096() {
-    need!("qemu-system-x86_64", "objdump");
-    let Some(tar) = bootable() else { return };
-    let scratch = Scratch::new();
-    let out = scratch.path("vm.vhdx");
-    let made = disk(
-        &tar,
-        &out,
-        &[
-            "--boot",
-            "uki",
-            "--sector-size",
-            "4096",
-            "--cmdline",
-            CMDLINE,
-        ],
-    );
-    assert!(made.status.success(), "{made}");
-    let listed = forger()
-        .arg("find")
-        .arg(format!("{}#esp:/EFI/Linux", out.display()))
-        .arg("*.efi")
-        .ok();
-    let name = listed.text().lines().next().unwrap().to_owned();
-    let uki = forger()
-        .arg("cat")
-        .arg(format!("{}#esp:{name}", out.display()))
-        .ok();
-    let uki = scratch.file("uki.efi", &uki.stdout);
-    let sections = Run::new("objdump").arg("-h").arg(&uki).ok().text();
-    for section in [".sbat", ".osrel", ".cmdline", ".uname", ".linux", ".initrd"] {
-        assert!(sections.contains(section), "{section}: {sections}");
-    }
-    // QEMU takes no VHDX with such sectors, but such disks.
-    let raw = scratch.path("vm.raw");
-    forger().arg("convert").arg(&out).arg(&raw).ok();
-    boot(
-        &scratch,
-        &raw,
-        "raw",
-        ",logical_block_size=4096,physical_block_size=4096",
-    );
-}
-
-#[test]
-#[ignore = "takes a minute; cargo xtask full runs it"]
-fn debian_grows_its_root_on_a_larger_disk() {
-    need!("qemu-system-x86_64", "qemu-img");
-    let Some(tar) = bootable() else { return };
-    let scratch = Scratch::new();
-    let out = scratch.path("vm.qcow2");
-    let made = disk(&tar, &out, &["--cmdline", CMDLINE]);
-    assert!(made.status.success(), "{made}");
-    Run::new("qemu-img").arg("resize").arg(&out).arg("+2G").ok();
-    let said = boot(&scratch, &out, "qcow2", "");
-    let blocks = said
-        .split("resized filesystem to ")
-        .nth(1)
-        .expect("it was grown");
-    let blocks: u64 = blocks.split_whitespace().next().unwrap().parse().unwrap();
-    assert!(blocks * 4096 > 2 << 30, "{blocks}");
+/// Reads a file of a disk.
+fn cat(disk: &Path, address: &str) -> Vec<u8> {
+    let run = forger().arg("cat");
+    run.arg(format!("{}#{address}", disk.display())).ok().stdout
 }

@@ -9,4 +9,5 @@ pub mod address;
 pub mod assemble;
 pub mod boot;
 pub mod bundle;
+pub mod layout;
 pub mod partition;

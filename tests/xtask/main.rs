@@ -20,7 +20,7 @@ usage: cargo xtask CHORE
   ci               what CI runs: fmt, clippy, doc, deny, fuzz targets for some seconds, test
   full             the long tests, many generated archives, long fuzzing, the bench
   bench [N] [small] forger against its peers, N rounds (default 5), on a small or large Debian; with
-                   `inspect` or `edits` that part alone
+                   `inspect`, `convert`, `disk` or `edits` that part alone
   fuzz [SECONDS [TARGET]] builds the fuzz targets and runs each, or one, for so long (default 10)
   testdata         makes testdata/ anew, the same bytes every time
 ";

@@ -9,7 +9,8 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 27] = [
+const TOOLS: [(&str, &str); 32] = [
+    ("blkid", "util-linux"),
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
@@ -36,6 +37,10 @@ const TOOLS: [(&str, &str); 27] = [
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
     ("objdump", "binutils"),
+    ("openssl", "openssl"),
+    ("sbsign", "sbsigntool"),
+    ("sbverify", "sbsigntool"),
+    ("swaplabel", "util-linux"),
     ("qemu-system-x86_64", "qemu-system-x86 ovmf"),
 ];
 

@@ -7,6 +7,7 @@ pub(crate) mod fat;
 pub(crate) mod image;
 pub(crate) mod inject;
 pub(crate) mod owner;
+pub(crate) mod partition;
 pub(crate) mod read;
 pub(crate) mod run;
 pub(crate) mod size;

@@ -42,6 +42,11 @@ fn share(text: &str, limit: u16) -> Result<u16, String> {
         .ok_or_else(range)
 }
 
+/// Reads a percentage up to 100 as hundredths of a percent.
+pub(crate) fn percent(text: &str) -> Result<u16, String> {
+    share(text, 100)
+}
+
 /// Reads `--reserved`: a percentage, with or without `%`, as hundredths of a percent.
 pub(crate) fn reserved(text: &str) -> Result<u16, String> {
     share(text.strip_suffix('%').unwrap_or(text), 50)

@@ -82,14 +82,14 @@ impl Architecture {
         }
     }
 
-    /// Returns what the type of its root partition is called.
+    /// Returns what the Discoverable Partitions Specification calls it: `x86-64` in `root-x86-64`.
     #[must_use]
-    pub fn root_partition(self) -> &'static str {
+    pub fn partition(self) -> &'static str {
         match self {
-            Self::X86_64 => "root-x86-64",
-            Self::Aarch64 => "root-arm64",
-            Self::Riscv64 => "root-riscv64",
-            Self::Loongarch64 => "root-loongarch64",
+            Self::X86_64 => "x86-64",
+            Self::Aarch64 => "arm64",
+            Self::Riscv64 => "riscv64",
+            Self::Loongarch64 => "loongarch64",
         }
     }
 

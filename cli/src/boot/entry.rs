@@ -30,9 +30,14 @@ pub(super) fn install(
             entry.push_str(&format!("# VERSION_ID {version}\n"));
         }
         entry.push_str(&format!("linux      /{linux}\n"));
-        if let Some(initrd) = &kernel.initrd {
-            let path = format!("{folder}/initrd");
-            files.put(&path, initrd.clone())?;
+        let initrds: Vec<_> = options.initrds_of(kernel).collect();
+        for (place, initrd) in initrds.iter().enumerate() {
+            // The last one is the kernel's own.
+            let path = match place + 1 == initrds.len() {
+                true => format!("{folder}/initrd"),
+                false => format!("{folder}/initrd-{}", place + 1),
+            };
+            files.put(&path, (*initrd).clone())?;
             entry.push_str(&format!("initrd     /{path}\n"));
         }
         entry.push_str(&format!("options    {}\n", options.cmdline));

@@ -14,10 +14,21 @@ pub struct Kernel {
     pub version: String,
     /// Where it stands.
     pub path: String,
-    /// Where its initial RAM disk stands, if it has one.
-    pub initrd_path: Option<String>,
-    pub(super) image: Content,
-    pub(super) initrd: Option<Content>,
+    /// Its bytes.
+    pub image: Content,
+    /// Its initial RAM disks, those with the processor's microcode first.
+    pub initrds: Vec<Initrd>,
+    /// How it was configured, if that stands beside it.
+    pub config: Option<Content>,
+}
+
+/// An initial RAM disk, or a part of one.
+#[derive(Clone, Debug)]
+pub struct Initrd {
+    /// Where it stands.
+    pub path: String,
+    /// Its bytes.
+    pub content: Content,
 }
 
 /// Returns the kernels of a root filesystem, the newest first.
@@ -47,24 +58,22 @@ pub fn kernels(image: &Image) -> Result<Vec<Kernel>, Error> {
         let Some(content) = file(image, &path)? else {
             continue;
         };
-        let (initrd_path, initrd) = match initrd(image, &version)? {
-            Some((path, content)) => (Some(path), Some(content)),
-            None => (None, None),
-        };
         found.push(Kernel {
+            initrds: initrds(image, &version)?,
+            config: config(image, &version)?,
+            image: content,
             version,
             path,
-            initrd_path,
-            image: content,
-            initrd,
         });
     }
     found.sort_by(|a, b| compare(&b.version, &a.version));
     Ok(found)
 }
 
-/// Finds the initial RAM disk of a kernel.
-fn initrd(image: &Image, version: &str) -> Result<Option<(String, Content)>, Error> {
+/// Finds the initial RAM disk of a kernel, and the processors' microcode that goes before it where it is a file
+/// of its own.
+fn initrds(image: &Image, version: &str) -> Result<Vec<Initrd>, Error> {
+    let mut found = Vec::new();
     for path in [
         format!("boot/initrd.img-{version}"),
         format!("boot/initramfs-{version}.img"),
@@ -74,10 +83,28 @@ fn initrd(image: &Image, version: &str) -> Result<Option<(String, Content)>, Err
         format!("usr/lib/modules/{version}/initramfs.img"),
     ] {
         if let Some(content) = file(image, &path)? {
-            return Ok(Some((path, content)));
+            found.push(Initrd { path, content });
+            break;
         }
     }
-    Ok(None)
+    if found.is_empty() {
+        return Ok(found);
+    }
+    for path in ["boot/amd-ucode.img", "boot/intel-ucode.img"] {
+        if let Some(content) = file(image, path)? {
+            let path = path.to_owned();
+            found.insert(0, Initrd { path, content });
+        }
+    }
+    Ok(found)
+}
+
+/// Finds how a kernel was configured.
+fn config(image: &Image, version: &str) -> Result<Option<Content>, Error> {
+    match file(image, &format!("boot/config-{version}"))? {
+        None => file(image, &format!("usr/lib/modules/{version}/config")),
+        found => Ok(found),
+    }
 }
 
 /// Returns the names in a folder that are plain text; none where there is no folder.

@@ -16,9 +16,9 @@ use forger_fs::tree::{Content, Kind, Meta, Policy, Time, Tree};
 
 pub use architecture::Architecture;
 pub use error::{Error, PeError};
-pub use kernel::{Kernel, kernels};
+pub use kernel::{Initrd, Kernel, kernels};
 pub use release::Release;
-pub use uki::{Parts, assemble};
+pub use uki::{Parts, assemble, joined};
 
 /// How a kernel gets started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Options {
     pub stub: Option<Content>,
     /// systemd-boot, instead of the root filesystem's.
     pub systemd_boot: Option<Content>,
+    /// Initial RAM disks before those of the root filesystem.
+    pub initrds: Vec<Content>,
     /// The time of the files.
     pub time: Time,
 }
@@ -56,6 +58,14 @@ pub struct Boot {
     pub kernels: Vec<Kernel>,
     /// What the root filesystem calls itself.
     pub release: Release,
+}
+
+impl Options {
+    /// Returns the initial RAM disks that a kernel gets, in order.
+    fn initrds_of<'a>(&'a self, kernel: &'a Kernel) -> impl Iterator<Item = &'a Content> {
+        let own = kernel.initrds.iter().map(|initrd| &initrd.content);
+        self.initrds.iter().chain(own)
+    }
 }
 
 /// Puts together what a boot partition needs to boot a root filesystem.

@@ -50,8 +50,9 @@ pub fn assemble(stub: &[u8], parts: &Parts) -> Result<Content, PeError> {
     pe::with_sections(stub, &sections, seconds)
 }
 
-/// Joins RAM disks; each starts at a multiple of 4, as the kernel looks for it.
-fn joined(initrds: &[Content]) -> Content {
+/// Joins initial RAM disks; each starts at a multiple of 4, as the kernel looks for it.
+#[must_use]
+pub fn joined<'a>(initrds: impl IntoIterator<Item = &'a Content>) -> Content {
     let mut whole = Content::new();
     for initrd in initrds {
         whole.push_inline(vec![
@@ -90,7 +91,7 @@ pub(super) fn install(
     for (index, kernel) in kernels.iter().enumerate() {
         let parts = Parts {
             linux: kernel.image.clone(),
-            initrds: kernel.initrd.iter().cloned().collect(),
+            initrds: options.initrds_of(kernel).cloned().collect(),
             cmdline: options.cmdline.clone(),
             release: release.text.clone(),
             version: kernel.version.clone(),

@@ -1,6 +1,6 @@
 //! `forger mkfs SOURCE OUT`
 
-mod vfat;
+pub(super) mod vfat;
 
 use std::ffi::OsString;
 

@@ -7,15 +7,18 @@ mod owned;
 mod rootless;
 pub(crate) mod stream;
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use forger::address::Address;
+use forger::assemble::{Sealed, machine_id};
 use forger_block::FileReader;
 
 use forger_fs::decompress::{self, Format};
@@ -24,7 +27,7 @@ use forger_fs::folder::{self, Folder, Owners};
 use forger_fs::observe::{Note, Observer};
 use forger_fs::source::{self, Exclude, Select, Source};
 use forger_fs::tar;
-use forger_fs::tree::TreeSource;
+use forger_fs::tree::{CollectError, Content, INLINE_LIMIT, Meta, Policy, Tree, TreeSource};
 
 use crate::args::inject::Inject;
 use crate::args::owner::Owner;
@@ -92,6 +95,49 @@ impl Inputs {
             again,
             folders,
         })
+    }
+
+    /// Opens nothing: the sources of an empty filesystem.
+    pub(crate) fn none() -> Self {
+        Self {
+            sources: Vec::new(),
+            again: Again::default(),
+            folders: Vec::new(),
+        }
+    }
+
+    /// Leaves out of SOURCE what belongs to one installation, and empties its machine-id; returns where
+    /// the names of what was left out gather. What is laid over SOURCE stays.
+    pub(crate) fn seal(&mut self) -> Rc<RefCell<Vec<String>>> {
+        let dropped = Rc::default();
+        if !self.sources.is_empty() {
+            let (base, overlay) = self.sources.remove(0);
+            let sealed = Sealed::new(base, Rc::clone(&dropped));
+            // The source borrows the tree, and both live until the command ends.
+            let empty = TreeSource::new(Box::leak(Box::new(machine_id())));
+            self.sources.insert(0, (Box::new(empty), true));
+            self.sources.insert(0, (Box::new(sealed), overlay));
+        }
+        dropped
+    }
+
+    /// Takes all sources as one tree, of contents that are read where they stand or held in memory.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the sources.
+    pub(crate) fn tree(&mut self) -> Result<Tree<Content>, CollectError> {
+        let mut tree = Tree::new(Meta {
+            mode: 0o755,
+            ..Meta::default()
+        });
+        for layer in self.layers() {
+            let policy = Policy {
+                keep_directory_symlink: layer.overlay,
+            };
+            tree.add(layer.source, policy, INLINE_LIMIT)?;
+        }
+        tree.settle().map_err(CollectError::Links)?;
+        Ok(tree)
     }
 
     /// Says it when the output will stand in a folder that is read: a second run would take it in.

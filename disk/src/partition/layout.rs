@@ -59,7 +59,7 @@ pub struct Part {
 /// How large a partition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// So many bytes, rounded up to 4096.
+    /// So many bytes, rounded up to 4096, or to a sector where the partition has a place.
     Bytes(u64),
     /// So many hundredths of a percent of the disk's room for partitions.
     Share(u16),
@@ -238,6 +238,10 @@ impl Layout {
         let mut lens = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             let len = match (part.size, room) {
+                // What stands where it is told to is as large as it is told to be.
+                (Size::Bytes(bytes), _) if part.start.is_some() => {
+                    Some(up(bytes, self.sector_size))
+                }
                 (Size::Bytes(bytes), _) => Some(up(bytes, GRANULE)),
                 (Size::Content, _) | (Size::Rest, None) => Some(up(part.content_len(), GRANULE)),
                 (Size::Rest, Some(_)) => None,

@@ -104,7 +104,7 @@ fn partitions_stand_where_they_are_told_to() {
         // Not in the order of their places, not aligned; the last one follows the one before it.
         parts: vec![
             at(5 * MIB, MIB),
-            at(34 * 512, 4096),
+            at(34 * 512, 4096 + 511),
             part("behind", "linux-generic", Size::Bytes(4096)),
         ],
         ..Layout::default()
@@ -112,6 +112,7 @@ fn partitions_stand_where_they_are_told_to() {
     let planned = layout.plan().unwrap();
     let starts = planned.table.partitions.iter().map(|part| part.start);
     assert_eq!(starts.collect::<Vec<_>>(), [5 * MIB, 34 * 512, MIB]);
+    assert_eq!(planned.table.partitions[1].len, 4096 + 512);
     assert_eq!(planned.image.len(), 7 * MIB);
     assert_eq!(read(&planned.image, None).unwrap().unwrap(), planned.table);
     layout.parts[1].start = Some(5 * MIB + 4096);

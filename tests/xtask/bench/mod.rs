@@ -4,6 +4,7 @@
 //! contestants of a round run one after the other, then the next round begins; medians count.
 
 mod convert;
+mod disk;
 mod edits;
 mod inputs;
 mod inspect;
@@ -33,8 +34,8 @@ struct Bench {
     rounds: usize,
 }
 
-/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert` or `edits` for that part
-/// alone, if given.
+/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert`, `disk` or `edits` for that
+/// part alone, if given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let small = args.iter().any(|arg| arg == "small");
     let rounds = args
@@ -66,6 +67,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         report.print();
         return Ok(());
     }
+    if args.iter().any(|arg| arg == "disk") {
+        bench.disks(&mut report)?;
+        report.print();
+        return Ok(());
+    }
     if args.iter().any(|arg| arg == "edits") {
         bench.edits(&mut report)?;
         report.print();
@@ -77,6 +83,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     bench.sizes(&mut report)?;
     bench.inspect(&mut report)?;
     bench.convert(&mut report)?;
+    bench.disks(&mut report)?;
     bench.edits(&mut report)?;
     bench.memory(&mut report)?;
     bench.peers(&mut report)?;

@@ -1,7 +1,6 @@
 //! `forger mkfs --type vfat`
 
 use forger_fs::fat::{self, Summary};
-use forger_fs::tree::{CollectError, INLINE_LIMIT, Meta, Policy, Tree};
 use serde_json::json;
 
 use super::Args;
@@ -52,7 +51,9 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     inputs.warn_of(output.as_ref().and_then(Output::folder), console);
     let source = ends.source.shown();
     let what = || format!("cannot make a vfat from {source}");
-    let tree = collect(&mut inputs).map_err(|error| Failure::failed(what()).because(error))?;
+    let tree = inputs
+        .tree()
+        .map_err(|error| Failure::failed(what()).because(error))?;
     let (image, summary) =
         fat::plan(&tree, &options, console).map_err(|error| failure(what(), error))?;
     let Some(output) = output else {
@@ -77,23 +78,8 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     })
 }
 
-/// Takes all layers as one tree.
-fn collect(inputs: &mut Inputs) -> Result<Tree<forger_fs::tree::Content>, CollectError> {
-    let mut tree = Tree::new(Meta {
-        mode: 0o755,
-        ..Meta::default()
-    });
-    for layer in inputs.layers() {
-        let policy = Policy {
-            keep_directory_symlink: layer.overlay,
-        };
-        tree.add(layer.source, policy, INLINE_LIMIT)?;
-    }
-    tree.settle().map_err(CollectError::Links)?;
-    Ok(tree)
-}
-
-fn failure(what: String, error: fat::Error) -> Failure {
+/// Explains why no volume can be made.
+pub(crate) fn failure(what: String, error: fat::Error) -> Failure {
     match error {
         fat::Error::Option { option, reason } => Failure::usage(format!("--{option}: {reason}")),
         fat::Error::Block(error) => remedy::block(what, error),

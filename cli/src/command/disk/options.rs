@@ -1,0 +1,234 @@
+//! What the disk is, as it is typed.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use forger::assemble::{self, FindRoot, Usual};
+use forger::boot::{Architecture, Loader};
+use forger_block::{BlockRead, FileReader};
+use forger_disk::qcow2;
+use forger_fs::ext4::{self, Size};
+use forger_fs::tree::Content;
+
+use crate::args::partition::{self, PartitionArg};
+use crate::args::size;
+use crate::command::convert::{OutputFormat, Target, compression, sector_size, target_for};
+use crate::config;
+use crate::exit::Failure;
+use crate::remedy;
+
+/// What the disk is.
+#[derive(clap::Args, Debug)]
+#[command(
+    next_help_heading = "Disk (--size is the disk's; --free, --label and --uuid are the root filesystem's)"
+)]
+pub(super) struct DiskArgs {
+    /// Format of OUT: raw, qcow2, vhd, vhd-fixed, vhdx or vmdk [default: by its name]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    format: Option<OutputFormat>,
+
+    /// Compresses qcow2: zstd[:1-19] or zlib[:1-9], and vmdk: zlib [default: not]
+    #[arg(long, value_name = "NAME[:LEVEL]", value_parser = compression)]
+    compress: Option<(qcow2::Codec, i32)>,
+
+    /// Bytes in a sector: 512 or 4096 [default: 512, or what --layout says]
+    #[arg(long, value_name = "BYTES", value_parser = sector_size)]
+    pub(super) sector_size: Option<u64>,
+
+    /// Size of the boot partition, a SIZE of at least 100M, or 260M with sectors of 4096 bytes
+    /// [default: 260M]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with = "layout")]
+    esp_size: Option<u64>,
+
+    /// Size of the root partition [default: what the others leave of --size, else what it holds and
+    /// --free]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with = "layout")]
+    root_size: Option<u64>,
+
+    /// Adds a swap partition of this size
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with = "layout")]
+    pub(super) swap: Option<u64>,
+
+    /// Adds a partition, or with --layout fills the one of this name (repeatable, in order)
+    ///
+    /// KEYs: size=SIZE, N%, rest or content; type=home, srv, var, swap, linux-generic, usr, another name of the
+    /// Discoverable Partitions Specification or a GUID; source=DIR, TAR or IMAGE, whose files go in;
+    /// format=ext4, vfat, swap or none (the bytes of source, as they are); label=TEXT of the filesystem;
+    /// uuid=GUID of the partition; attrs=growfs, read-only, no-auto, required, legacy-boot or numbers of bits,
+    /// with + between them; verity=yes, a hash tree in a partition of its own, for type=usr. A name that is
+    /// also a type's is that type. \, is a comma inside a value.
+    #[arg(long, value_name = "NAME[:KEY=VALUE,…]", value_parser = partition::parse, verbatim_doc_comment)]
+    pub(super) partition: Vec<PartitionArg>,
+
+    /// Lays the disk out as a file says: what sfdisk --json wrote, or a folder of repart.d definitions
+    ///
+    /// From a dump: places, types, names, GUIDs and attributes; its ESP and root are filled, swap is
+    /// made, others stay empty unless --partition fills them. Of definitions (repart.d(5)): Type,
+    /// Label, UUID, Weight, PaddingWeight, SizeMinBytes, SizeMaxBytes, PaddingMinBytes, PaddingMaxBytes,
+    /// Format, CopyFiles (from SOURCE), ExcludeFiles, MakeDirectories, MakeSymlinks, Flags, NoAuto,
+    /// ReadOnly, GrowFileSystem, Minimize, Verity (data, hash), VerityMatchKey.
+    #[arg(long, value_name = "FILE|DIR", verbatim_doc_comment)]
+    pub(super) layout: Option<PathBuf>,
+
+    /// What it boots with: systemd-boot (entries of the Boot Loader Specification), uki (unified kernel
+    /// images) or none [default: systemd-boot]
+    #[arg(long, value_name = "LOADER", hide_possible_values = true)]
+    boot: Option<BootArg>,
+
+    /// What the kernel's command line says beside root= and rw [default: nothing]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    cmdline: String,
+
+    /// How the root filesystem is found: partuuid (root=PARTUUID= on the command line) or discoverable
+    /// (by its type: the initial RAM disk has to run systemd) [default: partuuid]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    root: Option<RootArg>,
+
+    /// Has systemd grow root partition and filesystem to the disk at boot [default: yes, but not with
+    /// --verity or --layout]
+    #[arg(long, overrides_with = "no_grow_root")]
+    grow_root: bool,
+
+    /// Leaves the root filesystem as it is when the disk is larger
+    #[arg(long, overrides_with = "grow_root")]
+    no_grow_root: bool,
+
+    /// Makes the root filesystem read-only, with a dm-verity hash tree in a partition of its own and its root
+    /// hash on the kernel's command line
+    ///
+    /// The initial RAM disk has to know roothash=, as systemd's veritysetup in dracut's and mkosi's does. Both
+    /// partitions have the halves of the root hash as GUIDs.
+    #[arg(long, conflicts_with_all = ["grow_root", "layout"])]
+    pub(super) verity: bool,
+
+    /// Leaves out of SOURCE what belongs to one installation: contents of machine-id, SSH host keys, logs,
+    /// random seeds, leases, histories; lists what it was
+    ///
+    /// SSH needs new keys then, from cloud-init or ssh-keygen -A at the first boot.
+    #[arg(long)]
+    pub(super) seal: bool,
+
+    /// Writes kernel, initial RAM disk, command line and configuration into a folder as well: vmlinuz, initrd,
+    /// cmdline and config, for machines that start kernels themselves
+    #[arg(long, value_name = "DIR")]
+    pub(super) extract_kernel: Option<PathBuf>,
+
+    /// Machine: x86_64, aarch64, riscv64 or loongarch64 [default: told by the programs in SOURCE]
+    #[arg(long, value_name = "ARCH", value_parser = architecture)]
+    arch: Option<Architecture>,
+
+    /// The stub of unified kernel images [default: SOURCE's linux*.efi.stub]
+    #[arg(long, value_name = "FILE")]
+    stub: Option<OsString>,
+
+    /// systemd-boot [default: SOURCE's systemd-boot*.efi]
+    #[arg(long, value_name = "FILE")]
+    systemd_boot: Option<OsString>,
+
+    /// An initial RAM disk that goes before SOURCE's (repeatable, in order)
+    #[arg(long, value_name = "FILE")]
+    initrd: Vec<OsString>,
+}
+
+/// What `--boot` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BootArg {
+    SystemdBoot,
+    Uki,
+    None,
+}
+
+/// What `--root` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RootArg {
+    Partuuid,
+    Discoverable,
+}
+
+fn architecture(text: &str) -> Result<Architecture, String> {
+    Architecture::named(text)
+        .ok_or_else(|| "expected x86_64, aarch64, riscv64 or loongarch64".to_owned())
+}
+
+impl DiskArgs {
+    /// Tells whether the root filesystem grows.
+    pub(super) fn grows(&self) -> bool {
+        let usual = !self.verity && self.layout.is_none();
+        (usual || self.grow_root) && !self.no_grow_root
+    }
+
+    /// Returns what the arguments say of the disk, but for its partitions.
+    ///
+    /// # Errors
+    /// Wrong usage, and files that cannot be read.
+    pub(super) fn options(&self, ext4: &ext4::Options) -> Result<assemble::Options, Failure> {
+        let loader = match self.boot {
+            Some(BootArg::None) => None,
+            Some(BootArg::Uki) => Some(Loader::Uki),
+            Some(BootArg::SystemdBoot) | None => Some(Loader::SystemdBoot),
+        };
+        if self.cmdline.contains(|c: char| c.is_control()) {
+            return Err(Failure::usage("--cmdline: a command line is one line"));
+        }
+        let initrds = self.initrd.iter().map(|path| file(path));
+        Ok(assemble::Options {
+            size: match ext4.size {
+                Size::Exact(size) => Some(size),
+                Size::Auto(_) => None,
+            },
+            sector_size: self.sector_size.unwrap_or(512),
+            loader,
+            root: match self.root {
+                Some(RootArg::Discoverable) => FindRoot::Discoverable,
+                Some(RootArg::Partuuid) | None => FindRoot::PartUuid,
+            },
+            cmdline: self.cmdline.clone(),
+            architecture: self.arch,
+            stub: self.stub.as_deref().map(file).transpose()?,
+            systemd_boot: self.systemd_boot.as_deref().map(file).transpose()?,
+            initrds: initrds.collect::<Result<_, _>>()?,
+            threads: config::processors(),
+            ..assemble::Options::default()
+        })
+    }
+
+    /// Returns the usual partitions, with no others yet.
+    pub(super) fn usual(&self, options: &assemble::Options) -> Usual {
+        Usual {
+            boot: options.loader.is_some(),
+            esp_size: self.esp_size,
+            root_size: self.root_size,
+            grow_root: self.grows(),
+            verity: self.verity,
+            others: Vec::new(),
+        }
+    }
+
+    /// Returns the image that is made of the disk.
+    ///
+    /// # Errors
+    /// As those of `forger convert`.
+    pub(super) fn target(&self, out: &OsStr, sector_size: u64) -> Result<Target, Failure> {
+        let vhdx = self.format == Some(OutputFormat::Vhdx)
+            || self.format.is_none() && out.as_encoded_bytes().ends_with(b".vhdx");
+        target_for(out, self.format, self.compress, vhdx.then_some(sector_size))
+    }
+}
+
+/// Opens a file whose content goes into the disk.
+pub(super) fn file(path: &OsStr) -> Result<Content, Failure> {
+    let file = FileReader::open(path)
+        .map_err(|error| remedy::block(format!("cannot read {}", path.display()), error))?;
+    let len = file.len();
+    let file: Arc<dyn BlockRead> = Arc::new(file);
+    let mut content = Content::new();
+    content.push_span(&file, 0, len);
+    Ok(content)
+}
