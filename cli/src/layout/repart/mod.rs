@@ -5,6 +5,7 @@
 //! alone; all else is refused.
 
 mod definition;
+mod files;
 mod fill;
 mod size;
 mod unit;
