@@ -86,7 +86,8 @@ impl Type {
             return Some(Self::Native(native));
         }
         let guid = Kind::guid_named(name).or_else(|| name.parse().ok());
-        guid.map(Self::Guid)
+        // Zeros mark an entry that is not used.
+        guid.filter(|guid| !guid.is_zero()).map(Self::Guid)
     }
 
     /// Returns its GUID for an architecture; that of any Linux filesystem where the architecture is not
@@ -140,6 +141,7 @@ mod tests {
         let digits = "933ac7e1-2eb4-4f13-b844-0e14e2aef915";
         assert_eq!(guid(digits, None), Kind::guid_named("home"));
         assert_eq!(Type::named("roots"), None);
+        assert_eq!(Type::named(&Guid::ZERO.to_string()), None);
         assert!(Type::named("esp").unwrap().is_esp());
         assert!(Type::named("root-arm64").unwrap().is_root());
         assert!(!Type::named("root-verity").unwrap().is_root());

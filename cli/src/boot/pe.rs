@@ -16,6 +16,8 @@ const HEADER: u64 = 40;
 const READ_ONLY_DATA: u32 = 0x4000_0040;
 /// Sections start on pages, whatever the program's own alignment: the kernel is one of them.
 const PAGE: u64 = 4096;
+/// The largest alignment in a file that the format allows, in bytes.
+const MAX_FILE_ALIGN: u64 = 64 << 10;
 /// How much is read at once for the checksum; even.
 const PIECE: usize = 1 << 20;
 
@@ -130,6 +132,9 @@ impl Layout {
         let file_align = fields.get(sum(optional, 36), 4)?;
         if !align.is_power_of_two() || !file_align.is_power_of_two() || file_align > align {
             return Err(PeError::NotPe("its alignments are no powers of two"));
+        }
+        if file_align > MAX_FILE_ALIGN {
+            return Err(PeError::NotPe("its sections are further apart than 64 KiB"));
         }
         let table = sum(optional, optional_len);
         let mut room_end = fields.get(sum(optional, 60), 4)?;
@@ -374,6 +379,13 @@ mod tests {
         assert!(matches!(
             with_sections(&signed, &added, 0),
             Err(PeError::Signed)
+        ));
+        let mut wide = program(2);
+        wide[0x58 + 34] = 2;
+        wide[0x58 + 36..0x58 + 40].copy_from_slice(&[0, 0, 2, 0]);
+        assert!(matches!(
+            with_sections(&wide, &added, 0),
+            Err(PeError::NotPe(_))
         ));
         for len in 0..program(2).len() {
             assert!(

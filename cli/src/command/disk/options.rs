@@ -59,7 +59,7 @@ pub(super) struct DiskArgs {
     /// uuid=GUID of the partition; attrs=growfs, read-only, no-auto, required, legacy-boot or numbers of bits,
     /// with + between them; verity=yes, a hash tree in a partition of its own, for type=usr. A name that is
     /// also a type's is that type. \, is a comma inside a value.
-    #[arg(long, value_name = "NAME[:KEY=VALUE,…]", value_parser = partition::parse, verbatim_doc_comment)]
+    #[arg(long, value_name = "NAME[:KEY=VALUE,…]", value_parser = partition::parse)]
     pub(super) partition: Vec<PartitionArg>,
 
     /// Lays the disk out as a file says: what sfdisk --json wrote, or a folder of repart.d definitions
@@ -69,7 +69,7 @@ pub(super) struct DiskArgs {
     /// Label, UUID, Weight, PaddingWeight, SizeMinBytes, SizeMaxBytes, PaddingMinBytes, PaddingMaxBytes,
     /// Format, CopyFiles (from SOURCE), ExcludeFiles, MakeDirectories, MakeSymlinks, Flags, NoAuto,
     /// ReadOnly, GrowFileSystem, Minimize, Verity (data, hash), VerityMatchKey.
-    #[arg(long, value_name = "FILE|DIR", verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE|DIR")]
     pub(super) layout: Option<PathBuf>,
 
     /// What it boots with: systemd-boot (entries of the Boot Loader Specification), uki (unified kernel
