@@ -6,6 +6,7 @@
 mod alone;
 mod boot;
 mod bundle;
+mod catalog;
 mod check;
 mod corpus;
 mod diff;
@@ -25,6 +26,7 @@ mod partition;
 mod property;
 mod read;
 mod refused;
+mod registry;
 mod resize;
 mod same_bytes;
 mod sample;

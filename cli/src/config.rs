@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use forger_fs::tree::Time;
+use forger_oci::http::{Proxies, Secret};
+
+use crate::args::network::NetworkVariables;
 
 /// What commands may know of the world around them.
 #[derive(Clone, Debug)]
@@ -45,9 +48,106 @@ pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Returns the platform that images are for when nothing else is said: Linux on this machine's processor.
+pub(crate) fn platform() -> forger_oci::Platform {
+    forger_oci::Platform::new("linux", std::env::consts::ARCH, None)
+}
+
 /// Returns the folder for unnamed temporary files.
 pub(crate) fn scratch_folder() -> PathBuf {
     variable("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+}
+
+/// What the environment says of the network.
+pub(crate) fn network_variables() -> NetworkVariables {
+    // As curl and Go do: the lower case where both are set.
+    let either = |name: &str| {
+        let lower = variable(&name.to_ascii_lowercase());
+        let value = lower.or_else(|| variable(name))?;
+        value.into_string().ok()
+    };
+    let secret = |name: &str| variable(name)?.into_string().ok().map(Secret::new);
+    NetworkVariables {
+        proxies: Proxies {
+            http: either("HTTP_PROXY"),
+            https: either("HTTPS_PROXY"),
+            all: either("ALL_PROXY"),
+            none: either("NO_PROXY").unwrap_or_default(),
+        },
+        certificates: variable("SSL_CERT_FILE"),
+        bearer: secret("FORGER_OCI_BEARER"),
+        github: secret("GITHUB_TOKEN"),
+        auth_files: auth_files(),
+    }
+}
+
+/// The files in which systems keep the certificates that they trust, of which one has the first.
+pub(crate) fn certificate_bundles() -> &'static [&'static str] {
+    &[
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ]
+}
+
+/// The files of credentials, podman's before docker's.
+fn auth_files() -> Vec<PathBuf> {
+    let folder = |name: &str| variable(name).map(PathBuf::from);
+    let podman = folder("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json"));
+    let settings = settings_folder().map(|folder| folder.join("containers/auth.json"));
+    let mut files: Vec<PathBuf> = folder("REGISTRY_AUTH_FILE").into_iter().collect();
+    files.extend(podman.into_iter().chain(settings).chain(docker_file()));
+    files
+}
+
+/// The file in which `forger login` keeps what it is told.
+pub(crate) fn login_file() -> Option<PathBuf> {
+    variable("REGISTRY_AUTH_FILE")
+        .map(PathBuf::from)
+        .or_else(docker_file)
+}
+
+fn docker_file() -> Option<PathBuf> {
+    let own = variable("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || home().map(|home| home.join(".docker"));
+    Some(own.or_else(home)?.join("config.json"))
+}
+
+/// The user's folder of settings.
+pub(crate) fn settings_folder() -> Option<PathBuf> {
+    let own = variable("XDG_CONFIG_HOME").map(PathBuf::from);
+    own.or_else(|| Some(home()?.join(".config")))
+}
+
+/// The folder of the local store: `FORGER_STORE`, else in the user's folder of data.
+pub(crate) fn store_folder() -> Option<PathBuf> {
+    let data = variable("XDG_DATA_HOME").map(PathBuf::from);
+    let data = data.or_else(|| Some(home()?.join(".local/share")));
+    let own = variable("FORGER_STORE").map(PathBuf::from);
+    own.or_else(|| Some(data?.join("forger")))
+}
+
+/// The catalog that is meant when none is named: `FORGER_CATALOG`, else in the user's settings.
+pub(crate) fn catalog() -> Option<OsString> {
+    let settings = || {
+        Some(
+            settings_folder()?
+                .join("forger/catalog.json")
+                .into_os_string(),
+        )
+    };
+    variable("FORGER_CATALOG").or_else(settings)
+}
+
+fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from)
+}
+
+/// Returns the seconds since 1970.
+pub(crate) fn seconds() -> u64 {
+    u64::try_from(now().sec).unwrap_or(0)
 }
 
 /// Returns an environment variable that is set and not empty.

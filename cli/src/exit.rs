@@ -132,6 +132,13 @@ impl Failure {
         self
     }
 
+    /// Returns what failed and why in one line, where it is a part of a longer report.
+    pub(crate) fn line(&self) -> String {
+        let mut parts = vec![self.what.clone()];
+        parts.extend(self.causes());
+        parts.join(": ")
+    }
+
     /// Returns the messages of the causes, outermost first, without repetitions.
     fn causes(&self) -> Vec<String> {
         let mut causes: Vec<String> = Vec::new();

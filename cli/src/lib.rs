@@ -9,5 +9,7 @@ pub mod address;
 pub mod assemble;
 pub mod boot;
 pub mod bundle;
+pub mod catalog;
 pub mod layout;
 pub mod partition;
+pub mod store;

@@ -14,6 +14,7 @@ mod input;
 mod listing;
 mod lost_found;
 mod medium;
+mod network;
 mod output;
 mod print;
 mod progress;

@@ -1,6 +1,8 @@
 //! What helps against the libraries' errors, in terms of this command line.
 
 use forger::bundle::{Error as Bundle, OpenError};
+use forger::catalog::Error as Catalog;
+use forger::store::Error as Store;
 use forger_block::Error as Block;
 use forger_fs::ext4::Error as Ext4;
 use forger_fs::source::Error as Source;
@@ -8,6 +10,9 @@ use forger_fs::tar::Error as Tar;
 use forger_fs::tree;
 use forger_fs::tree::CollectError;
 use forger_fs::verity::Error as Verity;
+use forger_oci::Error as Oci;
+use forger_oci::http::Error as Http;
+use forger_oci::registry::Error as Registry;
 
 use crate::args::size::human;
 use crate::exit::Failure;
@@ -97,6 +102,96 @@ pub(crate) fn verity(what: String, error: Verity) -> Failure {
         error => return Failure::failed(what).because(error),
     };
     Failure::failed(what).because(error).help(help)
+}
+
+/// Explains why an image could not be read, written or copied.
+pub(crate) fn oci(what: String, error: Oci) -> Failure {
+    match error {
+        Oci::Block(error) => block(what, error),
+        error => {
+            let help = oci_help(&error);
+            Failure::failed(what).because(error).help_if(help)
+        }
+    }
+}
+
+/// Explains why the local store could not be used.
+pub(crate) fn store(error: Store) -> Failure {
+    let what = "cannot use the local store".to_owned();
+    match error {
+        Store::Block(error) => block(what, error),
+        Store::Busy { .. } => Failure::failed(what)
+            .because(error)
+            .help("wait until the other forger is done"),
+        error => Failure::failed(what).because(error),
+    }
+}
+
+/// Explains why a catalog has not what is looked for.
+pub(crate) fn catalog(what: String, error: Catalog) -> Failure {
+    let help = match &error {
+        Catalog::Missing { known, .. } if known.is_empty() => Some("it has no bundles".to_owned()),
+        Catalog::Missing { known, .. } => Some(format!("it has {}", known.join(", "))),
+        Catalog::Several { archs, .. } => {
+            Some(format!("choose one with --arch: {}", archs.join(", ")))
+        }
+        _ => None,
+    };
+    Failure::failed(what).because(error).help_if(help)
+}
+
+fn oci_help(error: &Oci) -> Option<String> {
+    match error {
+        Oci::Other(inner) => registry_help(inner.downcast_ref()?),
+        Oci::Ambiguous { names, .. } => Some(format!("name one of them: {}", names.join(", "))),
+        Oci::NoPlatform { platforms, .. } => Some(format!(
+            "choose one with --platform: {}",
+            platforms.join(", ")
+        )),
+        Oci::Read { source, .. } => {
+            let inner = source.get_ref()?;
+            inner.downcast_ref::<Oci>().and_then(oci_help)
+        }
+        _ => None,
+    }
+}
+
+fn registry_help(error: &Registry) -> Option<String> {
+    Some(match error {
+        Registry::Unauthorized {
+            known: false, host, ..
+        } => {
+            format!(
+                "forger login {host}, or --auth-file FILE, says who you are; or there is no such repository"
+            )
+        }
+        Registry::Unauthorized { .. } => {
+            "the credentials are wrong, or do not allow this; or there is no such repository"
+                .to_owned()
+        }
+        Registry::RateLimited { host, .. } => {
+            format!("wait, or forger login {host}: who is known may ask more often")
+        }
+        Registry::Http(Http::PlainHttp { .. }) => "--plain-http allows it".to_owned(),
+        Registry::Http(Http::NoRoots { .. }) => {
+            "install the system's certificates (ca-certificates), or name a file with --ca-file"
+                .to_owned()
+        }
+        Registry::Http(Http::Connect { source, .. }) => {
+            let text = source.to_string();
+            match () {
+                () if text.contains("certificate") => {
+                    "--ca-file FILE trusts a private authority".to_owned()
+                }
+                () if text.contains("corrupt") || text.contains("InvalidContentType") => {
+                    "it may speak plain HTTP: --plain-http".to_owned()
+                }
+                () => return None,
+            }
+        }
+        Registry::Stalled { .. } => "--chunk-size 1M sends smaller chunks".to_owned(),
+        _ => return None,
+    })
 }
 
 fn ext4_help(error: &Ext4) -> Option<String> {

@@ -90,6 +90,22 @@ impl Signals {
         }
     }
 
+    /// Does something on a thread of its own when the first signal arrives.
+    pub(crate) fn when_caught(&self, act: impl FnOnce() + Send + 'static) {
+        let wake = Arc::clone(&self.wake);
+        std::thread::spawn(move || {
+            loop {
+                let mut fds = [PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN)];
+                match poll(&mut fds, None) {
+                    Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                    Ok(_) => return act(),
+                    // What waits for the signal elsewhere says what is wrong.
+                    Err(_) => return,
+                }
+            }
+        });
+    }
+
     /// Waits a while.
     ///
     /// # Errors

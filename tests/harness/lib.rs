@@ -14,6 +14,7 @@ pub mod gnutar;
 pub mod judge;
 pub mod mount;
 pub mod process;
+pub mod registry;
 pub mod rootfs;
 pub mod sample;
 pub mod scratch;

@@ -9,11 +9,12 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 32] = [
+const TOOLS: [(&str, &str); 34] = [
     ("blkid", "util-linux"),
     ("bsdtar", "libarchive-tools"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
+    ("docker-registry", "docker-registry"),
     ("e2fsck", "e2fsprogs"),
     ("fdisk", "fdisk"),
     ("fsck.vfat", "dosfstools"),
@@ -30,6 +31,7 @@ const TOOLS: [(&str, &str); 32] = [
     ("setpriv", "util-linux"),
     ("sfdisk", "fdisk"),
     ("sgdisk", "gdisk"),
+    ("skopeo", "skopeo"),
     ("strace", "strace"),
     ("tar", "tar"),
     ("time", "time"),

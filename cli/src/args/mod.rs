@@ -3,12 +3,15 @@
 //! What it means is decided by the commands, which turn these values into the options of the
 //! libraries.
 
+pub(crate) mod catalog;
 pub(crate) mod fat;
 pub(crate) mod image;
 pub(crate) mod inject;
+pub(crate) mod network;
 pub(crate) mod owner;
 pub(crate) mod partition;
 pub(crate) mod read;
+pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod size;
 pub(crate) mod source;
@@ -66,6 +69,15 @@ Exit status:
   141  whoever read standard output went away
 
 Environment:
+  FORGER_CATALOG     the catalog of bundles [default: forger/catalog.json in XDG_CONFIG_HOME]
+  FORGER_STORE       the folder of what was pulled [default: forger in XDG_DATA_HOME]
+  FORGER_OCI_BEARER  a token for the registry that the command names
+  GITHUB_TOKEN       a token for ghcr.io, where nobody logged in to it
+  REGISTRY_AUTH_FILE, DOCKER_CONFIG
+                     where credentials are kept, as podman and docker have it
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
+                     the proxies in between
+  SSL_CERT_FILE      the authorities to trust, instead of the system's
   SOURCE_DATE_EPOCH  the image's time in seconds since 1970, where --time is not given
   NO_COLOR           no colours, when set and not empty
   TMPDIR             folder of unnamed temporary files [default: /tmp]";

@@ -2,10 +2,12 @@
 
 mod bundle;
 mod cat;
+mod catalog;
 mod check;
 mod compare;
 mod completions;
 mod convert;
+mod copy;
 mod diff;
 mod disk;
 mod du;
@@ -14,12 +16,18 @@ mod extract;
 mod find;
 mod help;
 mod info;
+mod login;
+mod logout;
 mod ls;
 mod make_bundle;
 mod man;
 mod mkfs;
+mod oci;
+mod pull;
+mod push;
 mod resize;
 mod stat;
+pub(crate) mod store;
 mod verity;
 
 use clap::Subcommand;
@@ -34,6 +42,14 @@ pub(crate) enum Command {
     Disk(disk::Args),
     MakeBundle(make_bundle::Args),
     Bundle(bundle::Args),
+    Catalog(catalog::Args),
+    Store(store::Args),
+    Pull(pull::Args),
+    Push(push::Args),
+    Copy(copy::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Oci(oci::Args),
     Edit(edit::Args),
     Resize(resize::Args),
     Verity(verity::Args),
@@ -63,6 +79,14 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Disk(args) => disk::run(&args, cli.global),
         Command::MakeBundle(args) => make_bundle::run(&args, cli.global),
         Command::Bundle(args) => bundle::run(&args, cli.global),
+        Command::Catalog(args) => catalog::run(&args, cli.global),
+        Command::Store(args) => store::run(&args, cli.global),
+        Command::Pull(args) => pull::run(&args, cli.global),
+        Command::Push(args) => push::run(&args, cli.global),
+        Command::Copy(args) => copy::run(&args, cli.global),
+        Command::Login(args) => login::run(&args, cli.global),
+        Command::Logout(args) => logout::run(&args, cli.global),
+        Command::Oci(args) => oci::run(&args, cli.global),
         Command::Edit(args) => edit::run(&args, cli.global),
         Command::Resize(args) => resize::run(&args, cli.global),
         Command::Verity(args) => verity::run(&args, cli.global),

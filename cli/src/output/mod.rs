@@ -143,7 +143,7 @@ impl Output {
 }
 
 /// How outputs get their names.
-fn publish(write: WriteArgs) -> Publish {
+pub(crate) fn publish(write: WriteArgs) -> Publish {
     Publish {
         force: write.force,
         sync: !write.no_sync,

@@ -4,8 +4,8 @@ mod bar;
 mod json;
 mod lines;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use forger_fs::observe::{Note, Observer};
@@ -18,10 +18,9 @@ use crate::signals::Signals;
 /// The user's view of a long command: an [`Observer`] that shows phases, notes and progress.
 #[derive(Debug)]
 pub(crate) struct Console {
-    face: Box<dyn Face>,
+    voice: Voice,
     signals: Signals,
     meter: Arc<Meter>,
-    quiet: bool,
     verbose: bool,
     phase: Option<Phase>,
     shown: Instant,
@@ -51,11 +50,14 @@ impl Console {
             (Format::Text, ProgressStyle::Auto) if terminal => Box::new(bar::Bar::new()),
             (Format::Text, _) => Box::new(lines::Lines::all()),
         };
+        let voice = Voice {
+            face: Arc::new(Mutex::new(face)),
+            quiet: global.quiet,
+        };
         Ok(Self {
-            face,
+            voice,
             signals: Signals::install()?,
             meter: Arc::default(),
-            quiet: global.quiet,
             verbose: global.verbose,
             phase: None,
             shown: Instant::now(),
@@ -75,15 +77,18 @@ impl Console {
 
     /// Says what deserves the user's attention.
     pub(crate) fn say(&mut self, message: &str) {
-        if !self.quiet {
-            self.face.note("note", message);
-        }
+        self.voice.say(message);
+    }
+
+    /// Returns what says things from other threads.
+    pub(crate) fn voice(&self) -> Voice {
+        self.voice.clone()
     }
 
     /// Says what only `--verbose` asks for.
     pub(crate) fn detail(&mut self, message: &str) {
         if self.verbose {
-            self.face.note("info", message);
+            self.voice.face().note("info", message);
         }
     }
 
@@ -92,8 +97,8 @@ impl Console {
     pub(crate) fn conclude<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
         let phase = self.phase.take();
         match (&result, phase) {
-            (Ok(_), Some(phase)) => self.face.done(&phase),
-            _ => self.face.abandon(),
+            (Ok(_), Some(phase)) => self.voice.face().done(&phase),
+            _ => self.voice.face().abandon(),
         }
         result.map_err(|failure| self.signals.caught().map_or(failure, Failure::signal))
     }
@@ -115,13 +120,13 @@ impl Console {
             return;
         }
         self.patience = PATIENCE;
-        if self.shown.elapsed() < self.face.interval() {
+        if self.shown.elapsed() < self.voice.face().interval() {
             return;
         }
         self.shown = Instant::now();
         if let Some(phase) = &mut self.phase {
             phase.input = self.meter.reading();
-            self.face.progress(phase);
+            self.voice.face().progress(phase);
         }
     }
 }
@@ -148,7 +153,7 @@ impl Observer for Console {
     fn phase(&mut self, name: &'static str) {
         if let Some(mut done) = self.phase.take() {
             done.input = None;
-            self.face.done(&done);
+            self.voice.face().done(&done);
         }
         let phase = Phase {
             name,
@@ -157,7 +162,7 @@ impl Observer for Console {
             entries: 0,
             input: None,
         };
-        self.face.start(&phase);
+        self.voice.face().start(&phase);
         self.shown = Instant::now();
         self.phase = Some(phase);
     }
@@ -175,6 +180,35 @@ impl forger_disk::Progress for Console {
 
     fn cancelled(&mut self) -> bool {
         Observer::cancelled(self)
+    }
+}
+
+/// Says what deserves the user's attention, from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Voice {
+    face: Arc<Mutex<Box<dyn Face>>>,
+    quiet: bool,
+}
+
+impl Voice {
+    /// Says what deserves the user's attention.
+    pub(crate) fn say(&self, message: &str) {
+        if !self.quiet {
+            self.face().note("note", message);
+        }
+    }
+
+    /// Says nothing.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self {
+            face: Arc::new(Mutex::new(Box::new(lines::Lines::notes_only()))),
+            quiet: true,
+        }
+    }
+
+    fn face(&self) -> MutexGuard<'_, Box<dyn Face>> {
+        self.face.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct PendingFile {
     temporary: Option<OsString>,
     /// The mode that a new file gets here: 0666 less the umask.
     mode: Mode,
+    /// It keeps the mode 0600.
+    private: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +111,7 @@ impl PendingFile {
             target,
             temporary,
             mode: Mode::empty(),
+            private: false,
         };
         pending.note_mode()?;
         Ok(pending)
@@ -156,6 +159,17 @@ impl PendingFile {
     pub fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
         std::os::unix::fs::fchown(&self.file.file, Some(uid), Some(gid))
             .map_err(|error| self.file.error("set the owner of", error))
+    }
+
+    /// Lets only its owner read and write the file, also where it replaces one that others can read.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn make_private(&mut self) -> Result<()> {
+        self.private = true;
+        let private = Mode::from_raw_mode(0o600);
+        fchmod(&self.file.file, private)
+            .map_err(|errno| self.file.error("set the mode of", errno.into()))
     }
 
     /// Returns the length in bytes: the end of the last byte written, or what was set.

@@ -16,6 +16,8 @@ use crate::{Algorithm, Descriptor, Digest, Error, Hasher, MediaType, Result};
 
 /// How much is read at a time, in bytes.
 const PIECE: usize = 256 << 10;
+/// The media type of a configuration that says nothing.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// The first bytes of a qcow2 image.
 const QCOW2: &[u8] = b"QFI\xfb";
 
@@ -87,6 +89,26 @@ impl Packed {
             config_type: WASM_CONFIG,
             layer_type: WASM_LAYER,
             artifact_type: Some(kind.artifact_type()),
+            title,
+        };
+        Self::pack(file, name, &shape, b"{}".to_vec(), observer)
+    }
+
+    /// Packs a file of any other kind, under one media type for the artifact and its file.
+    ///
+    /// # Errors
+    /// As [`disk`](Self::disk).
+    pub fn other(
+        file: Arc<dyn BlockRead>,
+        name: &str,
+        title: &str,
+        media_type: &str,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let shape = Shape {
+            config_type: EMPTY,
+            layer_type: media_type,
+            artifact_type: Some(media_type),
             title,
         };
         Self::pack(file, name, &shape, b"{}".to_vec(), observer)

@@ -9,6 +9,7 @@ mod edits;
 mod inputs;
 mod inspect;
 mod measure;
+mod registry;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -34,8 +35,8 @@ struct Bench {
     rounds: usize,
 }
 
-/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert`, `disk` or `edits` for that
-/// part alone, if given.
+/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert`, `disk`, `edits` or `registry`
+/// for that part alone, if given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let small = args.iter().any(|arg| arg == "small");
     let rounds = args
@@ -77,6 +78,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         report.print();
         return Ok(());
     }
+    if args.iter().any(|arg| arg == "registry") {
+        bench.registry(&mut report)?;
+        report.print();
+        return Ok(());
+    }
     bench.images(&mut report)?;
     bench.bundles(&mut report)?;
     bench.folders(&mut report)?;
@@ -85,6 +91,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     bench.convert(&mut report)?;
     bench.disks(&mut report)?;
     bench.edits(&mut report)?;
+    bench.registry(&mut report)?;
     bench.memory(&mut report)?;
     bench.peers(&mut report)?;
     report.print();

@@ -1,6 +1,7 @@
 //! `forger bundle VERB FILE`
 
 mod extract;
+mod pull;
 mod show;
 mod verify;
 
@@ -16,7 +17,7 @@ use crate::exit::Failure;
 use crate::input::stream::{self, Stream};
 use crate::progress::Console;
 
-/// Checks, unpacks and shows bundles
+/// Fetches, checks, unpacks and shows bundles
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Args {
@@ -28,6 +29,7 @@ pub(crate) struct Args {
 enum Verb {
     Verify(verify::Args),
     Extract(extract::Args),
+    Pull(pull::Args),
     Show(show::Args),
 }
 
@@ -36,6 +38,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     match &args.verb {
         Verb::Verify(args) => verify::run(args, global),
         Verb::Extract(args) => extract::run(args, global),
+        Verb::Pull(args) => pull::run(args, global),
         Verb::Show(args) => show::run(args, global),
     }
 }

@@ -69,6 +69,7 @@ impl PendingFile {
             Err(_) => None,
         };
         let mode = match old {
+            _ if self.private => return Ok(()),
             Some(old) => {
                 let (uid, gid) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
                 // Giving files away is for root; anyone else replaces it with one of their own.

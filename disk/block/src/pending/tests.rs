@@ -374,3 +374,26 @@ fn the_reader_sees_what_was_written() {
     crate::conformance::reader(&file.reader().unwrap(), &expected);
     assert_eq!(file.len().unwrap(), 20_000);
 }
+
+#[test]
+fn a_private_file_stays_private_where_it_replaces_one_that_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    for hidden in [false, true] {
+        let mut file = match hidden {
+            true => PendingFile::hidden_for_target(&path).unwrap(),
+            false => PendingFile::for_target(&path).unwrap(),
+        };
+        file.make_private().unwrap();
+        file.write_at(0, b"secret").unwrap();
+        let publish = Publish {
+            force: true,
+            sync: false,
+        };
+        file.publish(publish).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

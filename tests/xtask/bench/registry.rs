@@ -1,0 +1,102 @@
+//! A disk of 1 GB into a registry of this machine and out of it, against skopeo, which takes the same bytes
+//! for the layer of an image.
+
+use std::fs;
+
+use forger_tests::process::Run;
+use forger_tests::registry::{Registry, layout};
+use forger_tests::scratch::Scratch;
+
+use super::Bench;
+use super::measure::{self, Contestant};
+use super::report::Report;
+use crate::Outcome;
+
+/// The disk's length in bytes.
+const LENGTH: usize = 1_000_000_000;
+
+impl Bench {
+    /// Pushes and pulls; what was made durable by forger is made so by a sync for skopeo.
+    pub(super) fn registry(&self, report: &mut Report) -> Outcome {
+        let scratch = Scratch::new();
+        let registry = Registry::start(scratch.root());
+        let bytes = noise(1);
+        let disk = scratch.file("disk.qcow2", &bytes);
+        let made = layout(&scratch, "layout", &[bytes]);
+        let host = registry.host().to_owned();
+        let output = self.out("pulled");
+        let script = |name: &'static str, script: &'static str| {
+            let (forger, host) = (self.forger.clone(), host.clone());
+            let (made, disk) = (made.clone(), disk.clone());
+            let (output, dir) = (output.clone(), self.dir.clone());
+            Contestant {
+                name,
+                output: output.clone(),
+                run: Box::new(move || {
+                    // The peer makes a folder, which is no output that a race removes.
+                    let _ = fs::remove_dir_all(&output);
+                    Run::new("bash")
+                        .args(["-euc", script])
+                        .env("F", &forger)
+                        .env("H", &host)
+                        .env("L", &made)
+                        .env("D", &disk)
+                        .env("O", &output)
+                        .dir(&dir)
+                        .limit(1800)
+                }),
+            }
+        };
+        let push = vec![
+            script(
+                "forger push",
+                "\"$F\" push -q \"$D\" \"$H/push$RANDOM$RANDOM:1\" >&2",
+            ),
+            script(
+                "skopeo copy",
+                "skopeo --insecure-policy copy -q --dest-tls-verify=false \"oci:$L:1\" \"docker://$H/push$RANDOM$RANDOM:1\"",
+            ),
+        ];
+        report.race(self.race("push, 1 GB", Some(1.0), push))?;
+        let reference = format!("{host}/disk:1");
+        let run = || {
+            Run::new(&self.forger)
+                .arg("push")
+                .arg(&made)
+                .arg(&reference)
+                .limit(600)
+        };
+        report.memory("push, 1 GB", measure::peak_memory(run())?);
+        let pull = vec![
+            script("forger pull", "\"$F\" pull -q \"$H/disk:1\" \"$O\" >&2"),
+            script(
+                "skopeo copy, sync",
+                "skopeo --insecure-policy copy -q --src-tls-verify=false \"docker://$H/disk:1\" \"oci:$O:1\"; sync -f \"$O\"",
+            ),
+        ];
+        report.race(self.race("pull, 1 GB", Some(1.0), pull))?;
+        let _ = fs::remove_dir_all(&output);
+        let run = Run::new(&self.forger).args(["pull", "-q", &reference]);
+        report.memory(
+            "pull, 1 GB",
+            measure::peak_memory(run.arg(&output).limit(600))?,
+        );
+        let _ = fs::remove_dir_all(&output);
+        Ok(())
+    }
+}
+
+/// Bytes that do not compress.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(&mut next)
+        .flatten()
+        .take(LENGTH)
+        .collect()
+}
