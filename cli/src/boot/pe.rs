@@ -381,8 +381,8 @@ mod tests {
             Err(PeError::Signed)
         ));
         let mut wide = program(2);
-        wide[0x58 + 34] = 2;
-        wide[0x58 + 36..0x58 + 40].copy_from_slice(&[0, 0, 2, 0]);
+        // Both alignments are 128 KiB.
+        wide[0x58 + 32..0x58 + 40].copy_from_slice(&[0, 0, 2, 0].repeat(2));
         assert!(matches!(
             with_sections(&wide, &added, 0),
             Err(PeError::NotPe(_))
