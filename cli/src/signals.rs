@@ -6,7 +6,7 @@
 //! a pipe polls the other end of the pair beside it, so that it wakes up and the work unwinds like
 //! after any other error.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -106,22 +106,66 @@ impl Signals {
         });
     }
 
+    /// Waits until one of several can be read, or the time is over.
+    ///
+    /// # Errors
+    /// [`Stopped`] inside an [`io::Error`] when a signal arrives first; the operating system's refusal.
+    pub(crate) fn wait_any(
+        &self,
+        fds: &[BorrowedFd<'_>],
+        limit: Option<Duration>,
+    ) -> io::Result<()> {
+        if self.caught().is_some() {
+            return Err(io::Error::other(Stopped));
+        }
+        let limit = limit.map(timespec);
+        let mut polled = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
+        polled.extend(
+            fds.iter()
+                .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)),
+        );
+        match poll(&mut polled, limit.as_ref()) {
+            Ok(_) if !polled[0].revents().is_empty() && self.caught().is_some() => {
+                Err(io::Error::other(Stopped))
+            }
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a signal as answered: it has ended what it was meant to end, and work goes on.
+    pub(crate) fn forget(&self) {
+        self.caught.store(0, Ordering::Relaxed);
+        let mut byte = [0; 64];
+        // Only what is there: more would wait for the next signal.
+        while self.wake_is_readable() && matches!((&*self.wake).read(&mut byte), Ok(1..)) {}
+    }
+
+    fn wake_is_readable(&self) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
+        poll(&mut fds, Some(&timespec(Duration::ZERO))).is_ok_and(|count| count > 0)
+    }
+
     /// Waits a while.
     ///
     /// # Errors
     /// [`Stopped`] inside an [`io::Error`] when a signal arrives meanwhile; the operating
     /// system's refusal.
     pub(crate) fn pause(&self, time: Duration) -> io::Result<()> {
-        let timeout = Timespec {
-            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(time.subsec_nanos()),
-        };
+        let timeout = timespec(time);
         let mut fds = [PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => Ok(()),
             Ok(_) => Err(io::Error::other(Stopped)),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(time.subsec_nanos()),
     }
 }
 

@@ -9,9 +9,10 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 34] = [
+const TOOLS: [(&str, &str); 39] = [
     ("blkid", "util-linux"),
     ("bsdtar", "libarchive-tools"),
+    ("busybox", "busybox-static"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
     ("docker-registry", "docker-registry"),
@@ -22,11 +23,15 @@ const TOOLS: [(&str, &str); 34] = [
     ("genext2fs", "genext2fs"),
     ("getfattr", "attr"),
     ("gzip", "gzip"),
+    ("linux.uml", "user-mode-linux"),
     ("mcopy", "mtools"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mmdebstrap", "mmdebstrap"),
     ("mount", "mount"),
+    ("nbdcopy", "libnbd-bin"),
+    ("nbdinfo", "libnbd-bin"),
     ("qemu-img", "qemu-utils"),
+    ("qemu-io", "qemu-utils"),
     ("setfacl", "acl"),
     ("setpriv", "util-linux"),
     ("sfdisk", "fdisk"),

@@ -210,21 +210,10 @@ impl ImageArgs {
     }
 
     pub(super) fn image_time(&self, environment: &Environment) -> Result<Option<Time>, Failure> {
-        match (self.time, &environment.source_date_epoch) {
-            (Some(When::At(time)), _) => Ok(Some(time)),
-            (Some(When::Now), _) => Ok(Some((environment.clock)())),
-            (None, None) => Ok(None),
-            (None, Some(text)) => text
-                .to_str()
-                .and_then(time::source_date_epoch)
-                .map(Some)
-                .ok_or_else(|| {
-                    let text = text.display();
-                    Failure::usage(format!(
-                        "SOURCE_DATE_EPOCH is {text}, which is no number of seconds"
-                    ))
-                    .help("unset it, or give --time")
-                }),
+        match self.time {
+            Some(When::At(time)) => Ok(Some(time)),
+            Some(When::Now) => Ok(Some((environment.clock)())),
+            None => environment_time(environment),
         }
     }
 
@@ -239,6 +228,26 @@ impl ImageArgs {
             sockets: false,
         }
     }
+}
+
+/// Returns the time that the environment wants images to have.
+///
+/// # Errors
+/// Wrong usage: a variable that is no time.
+pub(crate) fn environment_time(environment: &Environment) -> Result<Option<Time>, Failure> {
+    let Some(text) = &environment.source_date_epoch else {
+        return Ok(None);
+    };
+    text.to_str()
+        .and_then(time::source_date_epoch)
+        .map(Some)
+        .ok_or_else(|| {
+            let text = text.display();
+            Failure::usage(format!(
+                "SOURCE_DATE_EPOCH is {text}, which is no number of seconds"
+            ))
+            .help("unset it, or give --time")
+        })
 }
 
 impl SizeArgs {

@@ -26,6 +26,7 @@ mod oci;
 mod pull;
 mod push;
 mod resize;
+mod serve;
 mod stat;
 pub(crate) mod store;
 mod verity;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     Check(check::Args),
     Convert(convert::Args),
     Compare(compare::Args),
+    Serve(serve::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -101,6 +103,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args, cli.global),
         Command::Convert(args) => convert::run(&args, cli.global),
         Command::Compare(args) => compare::run(&args, cli.global),
+        Command::Serve(args) => serve::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

@@ -9,6 +9,9 @@ use crate::Disk;
 /// Most bytes of data in one request.
 pub const MAX_TRANSFER: u64 = 64 << 20;
 
+/// The feature by which both sides say from where on they want to be notified.
+pub const EVENT_IDX: u64 = 1 << 29;
+
 /// Most segments of data in one request: a queue of 256 without head and status.
 const SEGMENTS: u32 = 254;
 /// Most sectors to discard or zero in one segment: 2 GiB.
@@ -24,7 +27,6 @@ mod feature {
     pub(super) const WRITE_ZEROES: u64 = 1 << 14;
     /// Of every device: descriptors in tables of their own, and the current version.
     pub(super) const INDIRECT_DESC: u64 = 1 << 28;
-    pub(super) const EVENT_IDX: u64 = 1 << 29;
     pub(super) const VERSION_1: u64 = 1 << 32;
 }
 
@@ -75,7 +77,7 @@ pub fn features(disk: &Disk) -> u64 {
         | feature::BLK_SIZE
         | feature::FLUSH
         | feature::INDIRECT_DESC
-        | feature::EVENT_IDX
+        | EVENT_IDX
         | feature::VERSION_1;
     match disk.store() {
         Some(_) => always | feature::DISCARD | feature::WRITE_ZEROES,

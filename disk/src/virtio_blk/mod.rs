@@ -12,7 +12,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use self::configuration::{MAX_TRANSFER, configuration, features};
+pub use self::configuration::{EVENT_IDX, MAX_TRANSFER, configuration, features};
 pub use self::queue::{QueueError, process};
 pub use self::request::{Faults, Status, answer};
 
