@@ -1,7 +1,7 @@
 //! Registries and other servers, as the command line and the surroundings say they are reached.
 
+mod credential_helper;
 mod fetch;
-mod helper;
 mod keys;
 mod patience;
 pub(crate) mod transfer;
@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::progress::Console;
 use crate::remedy;
 
-pub(crate) use helper::Helper;
+pub(crate) use credential_helper::Helper;
 use keys::Keys;
 use patience::Patience;
 
