@@ -130,6 +130,7 @@ pub use output::{
 pub use overlay::Overlay;
 pub use pending::{PendingFile, Publish};
 pub use pool::BufferPool;
+pub use positioned::write_parts_at;
 pub use read::{BlockRead, Run, check_range, run_within};
 pub use scratch::ScratchFile;
 pub use sink::{BlockSink, PlacedSink};

@@ -15,6 +15,10 @@ impl BlockRead for Bytes {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         read_slice(self, offset, buf)
     }
+
+    fn in_memory(&self) -> Option<Bytes> {
+        Some(self.clone())
+    }
 }
 
 impl BlockRead for Vec<u8> {

@@ -6,6 +6,7 @@ mod resolve;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::IoSlice;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -134,6 +135,14 @@ impl PendingFile {
     /// [`Error::Io`], [`Error::OutOfRange`].
     pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.file.write_at(offset, data)
+    }
+
+    /// Writes bytes that lie apart in memory, one part behind the other from `offset` on.
+    ///
+    /// # Errors
+    /// As [`write_at`](Self::write_at).
+    pub fn write_parts_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
+        self.file.write_parts_at(offset, parts)
     }
 
     /// Fills `buf` with the bytes at `offset`.

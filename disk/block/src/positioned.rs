@@ -1,13 +1,13 @@
 //! An open file and its name: exact reads and writes at offsets, holes and zeros.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, pwritev, retry_on_intr};
 
 use crate::read::check_range;
 use crate::zeros::each_zeros;
@@ -16,6 +16,28 @@ use crate::{Error, MAX_LEN, Result};
 /// So much is written by one call, in bytes. For a larger one the kernel looks for page cache in
 /// larger runs, which are rarer and colder: calls of 1 MiB took up to twice the time.
 const WRITE: usize = 64 << 10;
+
+/// Writes bytes that lie apart in memory to a file, one part behind the other from `offset` on.
+///
+/// # Errors
+/// Those of `pwritev(2)`; some of the parts may be written then.
+pub fn write_parts_at(
+    file: &File,
+    mut offset: u64,
+    mut parts: &mut [IoSlice<'_>],
+) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match retry_on_intr(|| pwritev(file, parts, offset))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut parts, written);
+            }
+        }
+    }
+    Ok(())
+}
 
 /// An open file, with what to call it in messages.
 #[derive(Debug)]
@@ -51,6 +73,12 @@ impl Positioned {
             at += piece.len() as u64;
         }
         Ok(())
+    }
+
+    pub(crate) fn write_parts_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
+        let len = parts.iter().map(|part| part.len() as u64).sum();
+        check_range(offset, len, MAX_LEN)?;
+        write_parts_at(&self.file, offset, parts).map_err(|error| self.error("write", error))
     }
 
     pub(crate) fn len(&self) -> Result<u64> {

@@ -62,6 +62,11 @@ pub trait BlockRead: Debug + Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Returns all bytes where they are in memory, so that nobody has to copy them.
+    fn in_memory(&self) -> Option<bytes::Bytes> {
+        None
+    }
 }
 
 impl<T: BlockRead + ?Sized> BlockRead for Arc<T> {
@@ -75,6 +80,10 @@ impl<T: BlockRead + ?Sized> BlockRead for Arc<T> {
 
     fn run_at(&self, offset: u64) -> Result<Run> {
         (**self).run_at(offset)
+    }
+
+    fn in_memory(&self) -> Option<bytes::Bytes> {
+        (**self).in_memory()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading and writing at any offset, in place.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use crate::read::check_range;
@@ -16,6 +17,18 @@ pub trait BlockStore: BlockRead {
     /// [`Error::OutOfRange`](crate::Error::OutOfRange), [`Error::Full`](crate::Error::Full),
     /// [`Error::Io`](crate::Error::Io).
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// Writes bytes that lie apart in memory, one part behind the other from `offset` on.
+    ///
+    /// # Errors
+    /// As [`write_at`](Self::write_at).
+    fn write_parts_at(&self, mut offset: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
+        for part in parts {
+            self.write_at(offset, part)?;
+            offset += part.len() as u64;
+        }
+        Ok(())
+    }
 
     /// Makes zeros of a range inside the length, and may give its room back: nothing of what was there
     /// can be read any more.
@@ -50,6 +63,10 @@ pub trait BlockStore: BlockRead {
 impl<T: BlockStore + ?Sized> BlockStore for Arc<T> {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         (**self).write_at(offset, data)
+    }
+
+    fn write_parts_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
+        (**self).write_parts_at(offset, parts)
     }
 
     fn erase(&self, offset: u64, len: u64) -> Result<()> {

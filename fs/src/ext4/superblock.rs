@@ -17,6 +17,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::checksum::Seed;
 use super::halves::words;
+use super::inode::RawInode;
 
 /// Where the primary superblock stands in the image, in bytes.
 pub(crate) const OFFSET: u64 = 1024;
@@ -281,6 +282,16 @@ impl RawSuperblock {
     /// Returns a superblock of zeros, which [`seal`](Self::seal) would not make valid.
     pub(crate) fn zeroed() -> Self {
         zerocopy::FromZeros::new_zeroed()
+    }
+
+    /// Keeps a copy of the journal's inode: its map and its size.
+    pub(crate) fn set_journal_backup(&mut self, inode: &RawInode) {
+        let (words, _) = inode.i_block.as_chunks::<4>();
+        for (slot, word) in self.s_jnl_blocks.iter_mut().zip(words) {
+            *slot = u32::from_le_bytes(*word).into();
+        }
+        self.s_jnl_blocks[15] = inode.i_size_high;
+        self.s_jnl_blocks[16] = inode.i_size_lo;
     }
 
     /// Sets the number of blocks.

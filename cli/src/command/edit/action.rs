@@ -115,11 +115,11 @@ pub(super) fn parse(mut words: Vec<Bytes>) -> Result<Action, String> {
         return Err("an action is missing".to_owned());
     }
     let verb = words.remove(0);
-    let read = |flags: &[&str], values: &[&str]| Words::read(words.clone(), flags, values);
+    let read = Words::read;
     Ok(match &verb[..] {
-        b"put" => put(read(&["-r"], &["--mode", "--owner", "--time"])?)?,
+        b"put" => put(read(words, &["-r"], &["--mode", "--owner", "--time"])?)?,
         b"mkdir" => {
-            let words = read(&["-p"], &["--mode", "--owner", "--time"])?;
+            let words = read(words, &["-p"], &["--mode", "--owner", "--time"])?;
             let (facts, parents) = (words.facts, words.has("-p"));
             let paths = words.some("mkdir PATH…")?;
             Action::Mkdir {
@@ -129,7 +129,7 @@ pub(super) fn parse(mut words: Vec<Bytes>) -> Result<Action, String> {
             }
         }
         b"rm" => {
-            let words = read(&["-r", "-f", "-rf", "-fr"], &[])?;
+            let words = read(words, &["-r", "-f", "-rf", "-fr"], &[])?;
             let both = words.has("-rf") || words.has("-fr");
             let (recursive, force) = (both || words.has("-r"), both || words.has("-f"));
             let paths = words.some("rm PATH…")?;
@@ -139,45 +139,45 @@ pub(super) fn parse(mut words: Vec<Bytes>) -> Result<Action, String> {
                 force,
             }
         }
-        b"ln" => link(read(&["-s"], &["--owner", "--time"])?)?,
-        b"mknod" => mknod(read(&[], &["--mode", "--owner", "--time"])?)?,
+        b"ln" => link(read(words, &["-s"], &["--owner", "--time"])?)?,
+        b"mknod" => mknod(read(words, &[], &["--mode", "--owner", "--time"])?)?,
         b"mv" => {
-            let [from, to] = read(&[], &[])?.exactly("mv FROM TO")?;
+            let [from, to] = read(words, &[], &[])?.exactly("mv FROM TO")?;
             Action::Rename { from, to }
         }
         b"chmod" => {
-            let mut paths = read(&[], &[])?.some("chmod MODE PATH…")?;
+            let mut paths = read(words, &[], &[])?.some("chmod MODE PATH…")?;
             let mode = mode(&text(paths.remove(0))?)?;
             let paths = at_least_one(paths, "chmod MODE PATH…")?;
             Action::Chmod { mode, paths }
         }
         b"chown" => {
-            let mut paths = read(&[], &[])?.some("chown UID:GID PATH…")?;
+            let mut paths = read(words, &[], &[])?.some("chown UID:GID PATH…")?;
             let (uid, gid) = owners(&text(paths.remove(0))?)?;
             let paths = at_least_one(paths, "chown UID:GID PATH…")?;
             Action::Chown { uid, gid, paths }
         }
         b"touch" => {
-            let words = read(&[], &["--time"])?;
+            let words = read(words, &[], &["--time"])?;
             let time = words.facts.time;
             let paths = words.some("touch PATH…")?;
             Action::Touch { paths, time }
         }
         b"setxattr" => {
-            let [path, name, value] = exact(words.clone(), "setxattr PATH NAME VALUE")?;
+            let [path, name, value] = exact(words, "setxattr PATH NAME VALUE")?;
             let value = xattr_value(value)?;
             Action::SetXattr { path, name, value }
         }
         b"rmxattr" => {
-            let [path, name] = exact(words.clone(), "rmxattr PATH NAME")?;
+            let [path, name] = exact(words, "rmxattr PATH NAME")?;
             Action::RemoveXattr { path, name }
         }
         b"set-label" => {
-            let [label] = exact(words.clone(), "set-label LABEL")?;
+            let [label] = exact(words, "set-label LABEL")?;
             Action::SetLabel(label)
         }
         b"set-uuid" => {
-            let [uuid] = exact(words.clone(), "set-uuid UUID")?;
+            let [uuid] = exact(words, "set-uuid UUID")?;
             Action::SetUuid(uuid::parse(&text(uuid)?)?)
         }
         other => return Err(format!("{} is no action", shown(other))),

@@ -136,4 +136,11 @@ impl BlockRead for HostFile {
             _ => FileReader::open(&self.path)?.run_at(offset),
         }
     }
+
+    fn in_memory(&self) -> Option<Bytes> {
+        match &*self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            Held::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
 }

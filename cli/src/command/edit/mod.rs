@@ -32,8 +32,8 @@ use crate::print::{self, Stream};
                       forger edit [OPTIONS] --script FILE IMAGE",
     long_about = "Changes an ext2, ext3 or ext4 image in place.\n\n\
                   All actions together are one transaction: all of them are done, or none. It goes through the \
-                  image's own journal; where there is none, or the change does not fit it, a copy of the \
-                  image is changed, which then takes its name. The image is locked meanwhile. An image that is \
+                  image's own journal, which is made larger meanwhile where it is too small; where there is \
+                  none, or no room, a copy of the image is changed, which then takes its name. The image is locked meanwhile. An image that is \
                   dirty, or has features that would not be kept right (quotas, bigalloc, mmp), is refused.",
     after_long_help = "\
 Actions (options of an action may stand anywhere behind its name; paths are the image's, but SRC):
@@ -195,6 +195,7 @@ pub(super) fn way(way: Way) -> &'static str {
     match way {
         Way::Nothing => "nothing",
         Way::Journal => "journal",
+        Way::LargerJournal => "larger journal",
         Way::Copy => "copy",
         _ => "other",
     }

@@ -2,47 +2,68 @@
 
 /// Splits a line into words. Quotes and backslashes protect spaces and `#`; nothing is expanded.
 pub(super) fn words(line: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
-    let mut words = Vec::new();
-    let mut word: Option<Vec<u8>> = None;
-    let mut bytes = line.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b' ' | b'\t' | b'\r' => words.extend(word.take()),
-            b'#' if word.is_none() => return Ok(words),
-            b'\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match bytes.next() {
-                        Some(b'\'') => break,
-                        Some(byte) => word.push(byte),
-                        None => return Err("a single quote is not closed"),
-                    }
-                }
-            }
-            b'"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match bytes.next() {
-                        Some(b'"') => break,
-                        Some(b'\\') => match bytes.next() {
-                            Some(byte @ (b'"' | b'\\' | b'$' | b'`')) => word.push(byte),
-                            Some(byte) => word.extend([b'\\', byte]),
-                            None => return Err("a double quote is not closed"),
-                        },
-                        Some(byte) => word.push(byte),
-                        None => return Err("a double quote is not closed"),
-                    }
-                }
-            }
-            b'\\' => match bytes.next() {
-                Some(byte) => word.get_or_insert_default().push(byte),
-                None => return Err("a backslash stands at the line's end"),
-            },
-            byte => word.get_or_insert_default().push(byte),
+    let mut words = Vec::with_capacity(4);
+    let mut rest = line;
+    loop {
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+        let start = rest.iter().position(|byte| !blank(byte));
+        rest = &rest[start.unwrap_or(rest.len())..];
+        match rest.first() {
+            None | Some(b'#') => return Ok(words),
+            Some(_) => words.push(word(&mut rest)?),
         }
     }
-    words.extend(word);
-    Ok(words)
+}
+
+/// Takes the word that a rest begins with.
+fn word(rest: &mut &[u8]) -> Result<Vec<u8>, &'static str> {
+    let mut word = Vec::new();
+    loop {
+        let special = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\'' | b'"' | b'\\');
+        let plain = rest.iter().position(special).unwrap_or(rest.len());
+        let (before, after) = rest.split_at(plain);
+        word.extend_from_slice(before);
+        *rest = match after {
+            [b'\'', quoted @ ..] => single_quoted(quoted, &mut word)?,
+            [b'"', quoted @ ..] => double_quoted(quoted, &mut word)?,
+            [b'\\', byte, after @ ..] => {
+                word.push(*byte);
+                after
+            }
+            [b'\\'] => return Err("a backslash stands at the line's end"),
+            _ => {
+                *rest = after;
+                return Ok(word);
+            }
+        };
+    }
+}
+
+/// Adds what stands up to a single quote to a word, and returns what follows that.
+fn single_quoted<'a>(quoted: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], &'static str> {
+    let end = quoted.iter().position(|byte| *byte == b'\'');
+    let end = end.ok_or("a single quote is not closed")?;
+    word.extend_from_slice(&quoted[..end]);
+    Ok(&quoted[end + 1..])
+}
+
+/// Adds what stands up to a double quote to a word, and returns what follows that.
+fn double_quoted<'a>(quoted: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], &'static str> {
+    let mut rest = quoted;
+    loop {
+        match rest {
+            [b'"', after @ ..] => return Ok(after),
+            [b'\\', byte @ (b'"' | b'\\' | b'$' | b'`'), after @ ..] => {
+                word.push(*byte);
+                rest = after;
+            }
+            [b'\\'] | [] => return Err("a double quote is not closed"),
+            [byte, after @ ..] => {
+                word.push(*byte);
+                rest = after;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

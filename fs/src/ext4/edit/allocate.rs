@@ -66,18 +66,32 @@ impl Volume {
             map.next = end;
             return Ok(None);
         };
-        let mut bit = first;
         let want = u32::try_from(want).unwrap_or(u32::MAX);
-        while bit < end
-            && bit - first < want
-            && !bits::get(&map.bits, bit)
-            && !bits::get(&map.barred, bit)
-        {
+        let len = self.claim(number, first, end.min(first.saturating_add(want)))?;
+        Ok(Some(Run {
+            start: after(start, first.into()),
+            len: len.into(),
+        }))
+    }
+
+    /// Takes the free blocks of a group from bit `first` on, up to `end` or to one that cannot be taken;
+    /// returns how many.
+    pub(super) fn claim(&mut self, number: GroupNo, first: u32, end: u32) -> Result<u32> {
+        let group = self
+            .groups
+            .with_blocks(number, &self.superblock, &self.overlay)?;
+        let Some(map) = &mut group.blocks else {
+            return Ok(0);
+        };
+        let mut bit = first;
+        while bit < end && !bits::get(&map.bits, bit) && !bits::get(&map.barred, bit) {
             bits::set(&mut map.bits, bit);
             bits::set(&mut map.fresh, bit);
             bit += 1;
         }
-        map.next = bit;
+        if first <= map.next {
+            map.next = map.next.max(bit);
+        }
         map.changed = true;
         let len = bit - first;
         let free = group
@@ -90,10 +104,7 @@ impl Volume {
         group.desc.bg_flags = flags.into();
         group.changed = true;
         self.count_free_blocks(-i64::from(len))?;
-        Ok(Some(Run {
-            start: after(start, first.into()),
-            len: len.into(),
-        }))
+        Ok(len)
     }
 
     /// Gives blocks back. Those that were taken in this transaction can be taken again at once.

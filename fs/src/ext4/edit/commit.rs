@@ -1,5 +1,7 @@
 //! The commit: contents to free blocks, metadata through the journal or on a copy.
 
+use std::io::IoSlice;
+
 use forger_block::BlockRead;
 
 use super::Editor;
@@ -19,6 +21,8 @@ pub enum Way {
     Nothing,
     /// Through the image's journal.
     Journal,
+    /// Through the image's journal, which was made larger for it meanwhile.
+    LargerJournal,
     /// On a copy, which took the image's name.
     Copy,
 }
@@ -45,14 +49,23 @@ impl Editor {
     /// replayed.
     pub fn commit(mut self) -> Result<Committed> {
         let planned = self.plan()?;
+        let enlarged = self.enlarged.take();
+        if let Some(enlarged) = &enlarged {
+            self.grow_journal(enlarged)?;
+        }
         let mut changed = self.volume.overlay.take_changed();
         match (planned.way, &self.log, &self.file) {
-            (Way::Journal, Some(log), _) => self.through_journal(log, &mut changed)?,
+            (Way::Journal | Way::LargerJournal, Some(log), _) => {
+                self.through_journal(log, &mut changed)?;
+            }
             (Way::Copy, log, Some(file)) => {
                 let len = file.len();
                 super::copy::replace(file, &self.volume, &changed, log.as_ref(), len, None)?;
             }
             _ => {}
+        }
+        if let Some(enlarged) = &enlarged {
+            self.shrink_journal(enlarged)?;
         }
         Ok(planned)
     }
@@ -62,6 +75,19 @@ impl Editor {
     /// # Errors
     /// Those of [`commit`](Self::commit) that change nothing.
     pub fn plan(&mut self) -> Result<Committed> {
+        if let Some(enlarged) = self.enlarged.take() {
+            self.change(|volume| enlarged.release(volume))?;
+        }
+        let planned = self.plan_in_place()?;
+        if planned.way == Way::Copy && self.enlarge()? {
+            let way = Way::LargerJournal;
+            return Ok(Committed { way, ..planned });
+        }
+        self.check_way(planned)
+    }
+
+    /// Tells how the change can be made without making the journal larger.
+    pub(super) fn plan_in_place(&mut self) -> Result<Committed> {
         if self.broken {
             return Err(EditError::Broken);
         }
@@ -73,31 +99,38 @@ impl Editor {
         } else if self.log.as_ref().is_some_and(|log| log.holds(&changed)) {
             Way::Journal
         } else {
-            let file = self.file.as_ref();
-            let file = file.ok_or(EditError::NoJournal { blocks })?;
-            super::copy::check(file, &self.volume, blocks)?;
             Way::Copy
         };
         Ok(Committed { way, blocks })
     }
 
+    /// Checks that what has to be done on a copy can be.
+    pub(super) fn check_way(&self, planned: Committed) -> Result<Committed> {
+        if planned.way == Way::Copy {
+            let blocks = planned.blocks;
+            let file = self.file.as_ref().ok_or(EditError::NoJournal { blocks })?;
+            super::copy::check(file, &self.volume, blocks)?;
+        }
+        Ok(planned)
+    }
+
     /// Writes contents and log; then says that the log is to be replayed; then does what it says; then
     /// says that it is done. Each step is durable before the next begins.
-    fn through_journal(&self, log: &Log, changed: &mut [Changed]) -> Result<()> {
+    pub(super) fn through_journal(&self, log: &Log, changed: &mut [Changed]) -> Result<()> {
         let block_size = self.volume.block_size();
         let sectors = Sectors::new(&self.volume.superblock, &self.volume.raw);
         let (home, at) = place(block_size, OFFSET);
         for (_, block) in changed.iter_mut().filter(|(block, _)| *block == home) {
             block[at..at + SIZE].copy_from_slice(&sectors.home);
         }
-        let store = &*self.store;
-        let mut write_at = |offset, data: &[u8]| store.write_at(offset, data);
-        let mut batch = Batch::new(&mut write_at);
+        let (store, changed) = (&*self.store, &*changed);
+        let mut write = |offset, parts: &mut [IoSlice<'_>]| store.write_parts_at(offset, parts);
+        let mut batch = Batch::new(&mut write);
         self.volume.contents.write(block_size, &mut batch)?;
         log.erase(block_size, store)?;
         log.write(changed, self.volume.time, &mut batch)?;
         if let Some(second) = &sectors.second {
-            batch.put(OFFSET + SECOND, second)?;
+            batch.put(OFFSET + SECOND, &second[..])?;
         }
         batch.flush()?;
         store.sync()?;
@@ -108,13 +141,13 @@ impl Editor {
         store.write_at(OFFSET, &sectors.marked[..SECTOR])?;
         store.sync()?;
 
-        for (block, bytes) in changed.iter() {
-            batch.put(block.0 * block_size, bytes)?;
+        for (block, bytes) in changed {
+            batch.put(block.0 * block_size, &**bytes)?;
         }
         for run in self.volume.groups.given_back(&self.volume.superblock) {
             let (at, len) = (run.start.0 * block_size, run.len * block_size);
             match usize::try_from(len) {
-                Ok(len) if len <= WIPED => drop(batch.room(at, len)?),
+                Ok(len) if len <= WIPED => batch.zeros(at, len)?,
                 _ => store.erase(at, len)?,
             }
         }

@@ -15,7 +15,7 @@ const SMALL: u64 = 256 << 10;
 /// So many bytes of small contents are kept in memory.
 const KEPT: u64 = 256 << 20;
 /// Bytes that are copied at a time.
-const PIECE: u64 = 256 << 10;
+const PIECE: u64 = 64 << 10;
 
 /// All new contents.
 #[derive(Debug, Default)]
@@ -30,8 +30,26 @@ struct Piece {
     start: BlockNo,
     /// Bytes; the rest of the last block becomes zeros.
     len: u64,
-    source: Arc<dyn BlockRead>,
+    source: Source,
     offset: u64,
+}
+
+/// Where a content comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// It is here.
+    Held(Bytes),
+    /// It is read when it is written.
+    Read(Arc<dyn BlockRead>),
+}
+
+impl Source {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => BlockRead::len(bytes),
+            Self::Read(source) => source.len(),
+        }
+    }
 }
 
 /// A run of blocks of a content that is not a hole, counted in the content.
@@ -43,24 +61,30 @@ pub(super) struct Range {
 
 impl Contents {
     /// Returns a content as it shall be kept: small ones in memory.
-    pub(super) fn keep(&mut self, source: Arc<dyn BlockRead>) -> Result<Arc<dyn BlockRead>> {
+    pub(super) fn keep(&mut self, source: Arc<dyn BlockRead>) -> Result<Source> {
         let len = source.len();
         // What is in memory has no holes.
         let whole = len == 0 || matches!(source.run_at(0)?, Part::Data(data) if data >= len);
         if !whole || len > SMALL || self.kept.saturating_add(len) > KEPT {
-            return Ok(source);
+            return Ok(Source::Read(source));
         }
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-        source.read_at(0, &mut bytes)?;
+        let bytes = match source.in_memory() {
+            Some(bytes) => bytes,
+            None => {
+                let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+                source.read_at(0, &mut bytes)?;
+                bytes.into()
+            }
+        };
         self.kept = self.kept.saturating_add(len);
-        Ok(Arc::new(Bytes::from(bytes)))
+        Ok(Source::Held(bytes))
     }
 
     /// Notes that blocks of an inode's content go to their runs.
     pub(super) fn add(
         &mut self,
         inode: InodeNo,
-        source: &Arc<dyn BlockRead>,
+        source: &Source,
         range: Range,
         runs: &[Run],
         block_size: u64,
@@ -71,7 +95,7 @@ impl Contents {
             self.of.entry(inode.0.into()).or_default().push(Piece {
                 start: run.start,
                 len,
-                source: Arc::clone(source),
+                source: source.clone(),
                 offset,
             });
             offset += run.len * block_size;
@@ -92,21 +116,14 @@ impl Contents {
     }
 
     /// Writes all contents, in the order of their places.
-    pub(super) fn write(&self, block_size: u64, batch: &mut Batch<'_>) -> Result<()> {
+    pub(super) fn write<'a>(&'a self, block_size: u64, batch: &mut Batch<'a>) -> Result<()> {
         let mut pieces: Vec<&Piece> = self.of.values().flatten().collect();
         pieces.sort_by_key(|piece| piece.start);
         for piece in pieces {
-            let mut done = 0;
-            while done < piece.len {
-                let step = PIECE.min(piece.len - done);
-                let whole = usize::try_from(step.next_multiple_of(block_size)).unwrap_or(0);
-                let room = batch.room(piece.start.0 * block_size + done, whole)?;
-                let part = usize::try_from(step).unwrap_or(0);
-                piece
-                    .source
-                    .read_at(piece.offset + done, &mut room[..part])?;
-                done += step;
-            }
+            let at = piece.start.0 * block_size;
+            piece.write(at, batch)?;
+            let tail = piece.len.next_multiple_of(block_size) - piece.len;
+            batch.zeros(at + piece.len, usize::try_from(tail).unwrap_or(0))?;
         }
         Ok(())
     }
@@ -117,8 +134,34 @@ impl Contents {
     }
 }
 
+impl Piece {
+    fn write<'a>(&'a self, at: u64, batch: &mut Batch<'a>) -> Result<()> {
+        let source = match &self.source {
+            Source::Read(source) => source,
+            Source::Held(bytes) => {
+                let from = usize::try_from(self.offset).unwrap_or(usize::MAX);
+                let len = usize::try_from(self.len).unwrap_or(usize::MAX);
+                return batch.put(at, &bytes[from..][..len]);
+            }
+        };
+        let mut done = 0;
+        while done < self.len {
+            let step = PIECE.min(self.len - done);
+            let mut bytes = vec![0; usize::try_from(step).unwrap_or(0)];
+            source.read_at(self.offset + done, &mut bytes)?;
+            batch.put(at + done, bytes)?;
+            done += step;
+        }
+        Ok(())
+    }
+}
+
 /// Returns the blocks of a content that hold data, merged.
-pub(super) fn data_blocks(source: &dyn BlockRead, block_size: u64) -> Result<Vec<Range>> {
+pub(super) fn data_blocks(source: &Source, block_size: u64) -> Result<Vec<Range>> {
+    let source: &dyn BlockRead = match source {
+        Source::Held(bytes) => bytes,
+        Source::Read(source) => source,
+    };
     let (mut at, len) = (0, source.len());
     let mut ranges: Vec<Range> = Vec::new();
     while at < len {

@@ -1,6 +1,7 @@
 //! A change that does not go through a journal: made on a copy, which takes the image's name.
 
 use std::fs::Metadata;
+use std::io::IoSlice;
 use std::os::unix::fs::MetadataExt;
 
 use forger_block::{BlockRead, Error, PendingFile, Publish, Run};
@@ -74,11 +75,11 @@ pub(super) fn replace(
             &mut |offset, len| copy.punch(offset, len),
         )?;
     }
-    let mut write_at = |offset, data: &[u8]| copy.write_at(offset, data);
-    let mut batch = Batch::new(&mut write_at);
+    let mut write = |offset, parts: &mut [IoSlice<'_>]| copy.write_parts_at(offset, parts);
+    let mut batch = Batch::new(&mut write);
     volume.contents.write(block_size, &mut batch)?;
     for (block, bytes) in changed {
-        batch.put(block.0.saturating_mul(block_size), bytes)?;
+        batch.put(block.0.saturating_mul(block_size), &**bytes)?;
     }
     batch.flush()?;
     if !file.in_place()? {

@@ -1,12 +1,11 @@
-//! Directories in memory: every name that was looked at once is found at once.
-
-use std::collections::HashMap;
+//! Directories that are changed: their blocks, and where there is room in them.
 
 use super::allocate::Run;
 use super::error::{EditError, Result, damaged};
 use super::groups::inode_group;
 use super::leaf;
 use super::map::Map;
+use super::names::{Names, Slot};
 use super::node::Node;
 use super::volume::Volume;
 use crate::ext4::dir::{self, DirEntry, fill_block, seal_block};
@@ -22,7 +21,7 @@ use crate::tree::shown;
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) parent: InodeNo,
-    pub(super) names: HashMap<Box<[u8]>, Slot>,
+    pub(super) names: Names,
     /// Its blocks in order.
     pub(super) blocks: Vec<BlockNo>,
     pub(super) map: Map,
@@ -36,14 +35,6 @@ pub(super) struct Folder {
 
 /// The room of a block that nobody has measured.
 const ANY: usize = usize::MAX;
-
-/// What a name stands for, and where it stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
-    pub(super) inode: InodeNo,
-    pub(super) file_type: u8,
-    pub(super) block: u32,
-}
 
 impl Volume {
     /// Returns a directory, read if it was not.
@@ -82,7 +73,7 @@ impl Volume {
         .map(|(_, what)| what);
         let mut folder = Folder {
             parent: InodeNo(0),
-            names: HashMap::new(),
+            names: Names::default(),
             blocks: Vec::new(),
             map: Map::default(),
             index: None,
@@ -100,6 +91,7 @@ impl Volume {
     fn load_inline(&self, inode: &Inode, folder: &mut Folder) -> Result<()> {
         let parent = self.access().find(inode, b"..")?;
         folder.parent = parent.ok_or_else(|| damaged("a directory has no parent"))?;
+        folder.names.gather();
         self.access().entries(inode, &mut |record| {
             folder.take(record.name, record.inode, record.file_type, 0);
             Ok(())
@@ -137,6 +129,9 @@ impl Volume {
                 None => folder.frozen = Some("a directory with an unknown hash"),
             }
         }
+        if inode.has_flag(flag::INDEX) {
+            folder.names.gather();
+        }
         for (logical, physical) in folder.blocks.clone().into_iter().enumerate() {
             self.load_block(inode, logical, physical, folder)?;
         }
@@ -173,7 +168,7 @@ impl Volume {
     }
 
     /// Returns where the entries of a block end.
-    fn leaf_end(&self) -> usize {
+    pub(super) fn leaf_end(&self) -> usize {
         dir::room(self.block_len(), self.superblock.seed().is_some())
     }
 
@@ -358,11 +353,8 @@ impl Volume {
     }
 
     fn slot(&mut self, node: &Node, name: &[u8]) -> Result<Slot> {
-        let folder = self.open_folder(node.number)?;
-        folder
-            .names
-            .get(name)
-            .copied()
+        self.open_folder(node.number)?;
+        self.find_name(node.number, name)?
             .ok_or_else(|| damaged(format!("no name {} in its directory", shown(name))))
     }
 
@@ -421,7 +413,7 @@ impl Volume {
         self.overlay.put(block, &bytes);
         let folder = Folder {
             parent,
-            names: HashMap::new(),
+            names: Names::default(),
             blocks: vec![block],
             map,
             index: None,
@@ -445,7 +437,7 @@ impl Folder {
                     file_type,
                     block,
                 };
-                self.names.insert(name.into(), slot);
+                self.names.insert(name, slot);
             }
         }
     }

@@ -50,6 +50,16 @@ impl Bitmap {
     }
 }
 
+impl Group {
+    /// Returns how many blocks can be taken.
+    pub(super) fn takeable_blocks(&self) -> u32 {
+        let barred = self.blocks.as_ref().map_or(0, |map| {
+            map.barred.iter().map(|byte| byte.count_ones()).sum()
+        });
+        self.desc.free_blocks_count().saturating_sub(barred)
+    }
+}
+
 impl Groups {
     /// Reads and verifies all descriptors.
     pub(super) fn read(superblock: &Superblock, blocks: &Blocks) -> Result<Self> {

@@ -56,12 +56,12 @@ impl Volume {
         version: (u8, HashVersion),
         entry: DirEntry<'_>,
     ) -> Result<()> {
+        let names = self.all_names(node.number)?;
         let mut folder = self
             .folders
             .remove(&node.number.0.into())
             .ok_or_else(|| damaged("a directory is gone"))?;
-        let mut entries: Vec<DirEntry<'_>> = folder
-            .names
+        let mut entries: Vec<DirEntry<'_>> = names
             .iter()
             .map(|(name, slot)| DirEntry {
                 name,

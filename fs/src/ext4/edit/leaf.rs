@@ -34,6 +34,18 @@ pub(super) fn room(superblock: &Superblock, area: &[u8]) -> Result<usize> {
     })
 }
 
+/// Calls `visit` with the entries in use, as long as it wants more.
+pub(super) fn each(
+    superblock: &Superblock,
+    area: &[u8],
+    mut visit: impl FnMut(&Record<'_>) -> bool,
+) -> Result<()> {
+    find(superblock, area, |record| {
+        record.inode.0 != 0 && !visit(record)
+    })?;
+    Ok(())
+}
+
 /// Returns the first entry that has a property.
 fn find<'a>(
     superblock: &'a Superblock,

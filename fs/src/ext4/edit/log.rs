@@ -9,6 +9,8 @@
 //! commit      header | checksum | time
 //! ```
 
+use std::borrow::Cow;
+
 use forger_block::Run as Part;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -146,22 +148,45 @@ impl Log {
 
     /// Tells whether changes of so many blocks fit into the log, and their numbers into its tags.
     pub(super) fn holds(&self, blocks: &[BlockNo]) -> bool {
-        let descriptors = blocks.len().div_ceil(self.tags_per_block());
-        let wide = blocks.iter().any(|block| block.0 > u32::MAX.into());
-        u32::try_from(blocks.len() + descriptors + 1)
-            .is_ok_and(|needed| needed < self.end.saturating_sub(self.first))
-            && (!wide || self.incompat & INCOMPAT_64BIT != 0)
+        self.would_hold(blocks, 0)
+    }
+
+    /// As [`holds`](Self::holds), if the log had so many blocks more.
+    pub(super) fn would_hold(&self, blocks: &[BlockNo], more: u64) -> bool {
+        self.needed(u64::try_from(blocks.len()).unwrap_or(u64::MAX >> 1)) <= self.room() + more
+            && blocks.iter().all(|block| self.reaches(*block))
+    }
+
+    /// Returns how many blocks of log changes of so many blocks need.
+    pub(super) fn needed(&self, blocks: u64) -> u64 {
+        let per_block = u64::try_from(self.tags_per_block()).unwrap_or(1);
+        blocks + blocks.div_ceil(per_block) + 1
+    }
+
+    /// Returns how many blocks a transaction may have in the log.
+    pub(super) fn room(&self) -> u64 {
+        self.end.saturating_sub(self.first).saturating_sub(1).into()
+    }
+
+    /// Tells whether the tags have room for the number of a block.
+    fn reaches(&self, block: BlockNo) -> bool {
+        block.0 <= u32::MAX.into() || self.incompat & INCOMPAT_64BIT != 0
+    }
+
+    /// Returns how many blocks the journal has, its superblock and what is for fast commits included.
+    pub(super) fn blocks(&self) -> u32 {
+        self.superblock.s_maxlen.get()
     }
 
     /// Writes a transaction, for which there is room, to its place in the log.
-    pub(super) fn write(
+    pub(super) fn write<'a>(
         &self,
-        blocks: &[(BlockNo, Box<[u8]>)],
+        blocks: &'a [(BlockNo, Box<[u8]>)],
         time: Time,
-        batch: &mut Batch<'_>,
+        batch: &mut Batch<'a>,
     ) -> Result<()> {
         let mut at = self.first;
-        let mut put = |bytes: &[u8]| {
+        let mut put = |bytes: Cow<'a, [u8]>| {
             let place = place(&self.runs, at)
                 .ok_or_else(|| super::error::damaged("the journal does not lie in its inode"))?;
             at += 1;
@@ -171,15 +196,15 @@ impl Log {
             )
         };
         for part in blocks.chunks(self.tags_per_block()) {
-            put(&self.descriptor(part))?;
+            put(self.descriptor(part).into())?;
             for (_, bytes) in part {
                 match escape(bytes) {
-                    None => put(bytes)?,
-                    Some(copy) => put(&copy)?,
+                    None => put((&**bytes).into())?,
+                    Some(copy) => put(copy.into())?,
                 }
             }
         }
-        put(&self.commit_block(time))
+        put(self.commit_block(time).into())
     }
 
     /// Returns the blocks of the log, those for fast commits included.
@@ -296,6 +321,17 @@ impl Log {
             raw.s_start = 0.into();
             raw.s_sequence = raw.s_sequence.get().wrapping_add(1).into();
         }
+        self.sealed(raw)
+    }
+
+    /// Returns the superblock of the clean journal with another number of blocks.
+    pub(super) fn superblock_of(&self, blocks: u32) -> (BlockNo, Vec<u8>) {
+        let mut raw = self.superblock.clone();
+        raw.s_maxlen = blocks.into();
+        self.sealed(raw)
+    }
+
+    fn sealed(&self, mut raw: RawJournalSuperblock) -> (BlockNo, Vec<u8>) {
         if self.summed() {
             raw.s_checksum = 0.into();
             raw.s_checksum = Seed::START.checksum(raw.as_bytes()).into();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use forger_block::BlockRead;
 
 use super::Editor;
-use super::content::data_blocks;
+use super::content::{Source, data_blocks};
 use super::error::{EditError, Result};
 use super::groups::inode_group;
 use super::map::Map;
@@ -183,8 +183,12 @@ impl Editor {
             if !replace {
                 return Err(wrong(path, "exists"));
             }
-            if self.volume.node(old)?.is_directory() {
+            let node = self.volume.node(old)?;
+            if node.is_directory() {
                 return Err(wrong(path, "is a folder"));
+            }
+            if !node.is_file() {
+                self.volume.forget_paths();
             }
             self.volume.check_drop(old)?;
         }
@@ -238,12 +242,12 @@ fn check_meta(meta: &Meta) -> Result<()> {
 
 impl Volume {
     /// Lays down a new file's content: blocks and their map; the bytes follow at the commit.
-    fn lay_content(&mut self, node: &mut Node, source: &Arc<dyn BlockRead>) -> Result<()> {
+    fn lay_content(&mut self, node: &mut Node, source: &Source) -> Result<()> {
         self.begin_map(node);
         let size = source.len();
         let (group, _) = inode_group(&self.superblock, node.number.0);
         let mut map = Map::default();
-        for range in data_blocks(&**source, self.block_size())? {
+        for range in data_blocks(source, self.block_size())? {
             let runs = self.take_blocks(group, range.len)?;
             let mut logical = range.first;
             for run in &runs {

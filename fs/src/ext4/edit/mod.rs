@@ -8,8 +8,9 @@
 //! A commit writes the contents to their free blocks first. Then, where the image has a journal of its
 //! own and the metadata fits, they go into it as one transaction, and from there to their places: an
 //! interruption at any moment leaves an image that is, once the journal is replayed (by the kernel,
-//! `e2fsck -fy` or forger), as before or as after. Else the change is made on a copy, which takes the
-//! image's name when it is durable.
+//! `e2fsck -fy` or forger), as before or as after. A journal that is too small is made larger
+//! for the transaction, from free blocks. Where there are not enough of them, or there is no journal,
+//! the change is made on a copy, which takes the image's name when it is durable.
 //!
 //! Times come from the caller; nothing here reads a clock. New inodes do not inherit anything from
 //! their folder (flags, default ACLs, setgid).
@@ -22,6 +23,7 @@ mod change;
 mod commit;
 mod content;
 mod copy;
+mod enlarge;
 mod error;
 mod folder;
 mod groups;
@@ -32,6 +34,7 @@ mod leaf;
 mod log;
 mod make;
 mod map;
+mod names;
 mod node;
 mod numbers;
 mod overlay;
@@ -58,6 +61,7 @@ pub(in crate::ext4) use self::groups::put_desc;
 pub(in crate::ext4) use self::resized::Beyond;
 pub(in crate::ext4) use self::volume::sealed;
 
+use self::enlarge::Enlarged;
 use self::error::Result;
 use self::log::Log;
 use self::volume::Volume;
@@ -72,6 +76,8 @@ pub struct Editor {
     /// The image as a file, which a copy can replace.
     file: Option<Arc<LockedFile>>,
     log: Option<Log>,
+    /// The journal that the transaction needs, where it is not the one that is there.
+    enlarged: Option<Enlarged>,
     /// An operation failed after it had begun to change things.
     broken: bool,
 }
@@ -106,6 +112,7 @@ impl Editor {
             store,
             file: None,
             log,
+            enlarged: None,
             broken: false,
         })
     }

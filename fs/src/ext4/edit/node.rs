@@ -5,6 +5,7 @@ use zerocopy::IntoBytes;
 use super::error::{EditError, Result, damaged};
 use super::groups::inode_group;
 use super::volume::Volume;
+use crate::ext4::checksum::Seed;
 use crate::ext4::features::ro_compat;
 use crate::ext4::halves::{shorts, words};
 use crate::ext4::inode::{
@@ -33,6 +34,10 @@ impl Node {
             return BASE;
         }
         BASE + usize::from(self.raw.i_extra_isize.get())
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        self.raw.i_mode.get() & mode::TYPE == mode::FILE
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -96,21 +101,48 @@ impl Node {
     }
 }
 
+/// Writes the checksum of an inode into its bytes.
+fn seal(bytes: &mut [u8], number: InodeNo, seed: Seed) {
+    let Some(fields) = Bytes::new(bytes) else {
+        return;
+    };
+    let wide = fields.extra() >= 4;
+    let sum = fields.sum(number, seed, wide);
+    let (lo, hi) = shorts(sum);
+    bytes[CHECKSUM_LO..CHECKSUM_LO + 2].copy_from_slice(&lo.to_le_bytes());
+    if wide {
+        bytes[CHECKSUM_HI..CHECKSUM_HI + 2].copy_from_slice(&hi.to_le_bytes());
+    }
+}
+
 impl Volume {
     /// Reads and verifies an inode that is in use.
     pub(super) fn inode(&mut self, number: InodeNo) -> Result<Inode> {
         let bytes = self.inode_bytes(number)?;
-        Inode::parse(number, &bytes, &self.superblock)
-            .map_err(|damage| crate::ext4::ReadError::inode(number, damage).into())
+        self.parse_inode(number, &bytes)
     }
 
     /// Reads and verifies an inode to be changed.
     pub(super) fn node(&mut self, number: InodeNo) -> Result<Node> {
         let bytes = self.inode_bytes(number)?;
-        let inode = Inode::parse(number, &bytes, &self.superblock)
-            .map_err(|damage| crate::ext4::ReadError::inode(number, damage))?;
+        let inode = self.parse_inode(number, &bytes)?;
         let raw = Bytes::new(&bytes).map_or(*inode.raw(), |bytes| bytes.raw);
         Ok(Node { number, raw, bytes })
+    }
+
+    /// Validates an inode, its checksum at the first time only: later it may not be sealed yet.
+    fn parse_inode(&mut self, number: InodeNo, bytes: &[u8]) -> Result<Inode> {
+        let known = self.known.contains_key(&number.0.into());
+        let parsed = if known {
+            Inode::parse_unsummed(number, bytes, &self.superblock)
+        } else {
+            Inode::parse(number, bytes, &self.superblock)
+        };
+        let inode = parsed.map_err(|damage| crate::ext4::ReadError::inode(number, damage))?;
+        if !known {
+            self.known.insert(number.0.into(), false);
+        }
+        Ok(inode)
     }
 
     fn inode_bytes(&mut self, number: InodeNo) -> Result<Vec<u8>> {
@@ -125,30 +157,35 @@ impl Volume {
             .view(block, |block| block[at..at + size].to_vec())?)
     }
 
-    /// Writes an inode back.
+    /// Writes an inode back; its checksum follows when the transaction is whole.
     pub(super) fn save(&mut self, node: &mut Node) -> Result<()> {
         let known = node.fields().min(FIELDS).min(node.bytes.len());
         node.bytes[..known].copy_from_slice(&node.raw.as_bytes()[..known]);
-        if let Some(seed) = self.superblock.seed() {
-            let wide = node.fields() >= BASE + 4;
-            node.bytes[CHECKSUM_LO..CHECKSUM_LO + 2].fill(0);
-            if wide {
-                node.bytes[CHECKSUM_HI..CHECKSUM_HI + 2].fill(0);
-            }
-            let sum = seed
-                .inode(node.number, node.raw.i_generation.get())
-                .checksum(&node.bytes);
-            let (lo, hi) = shorts(sum);
-            node.bytes[CHECKSUM_LO..CHECKSUM_LO + 2].copy_from_slice(&lo.to_le_bytes());
-            if wide {
-                node.bytes[CHECKSUM_HI..CHECKSUM_HI + 2].copy_from_slice(&hi.to_le_bytes());
-            }
-        }
         let (group, index) = inode_group(&self.superblock, node.number.0);
         let (block, at) = self.table_place(group, index)?;
         self.overlay.edit(block, |block| {
             block[at..at + node.bytes.len()].copy_from_slice(&node.bytes);
         })?;
+        self.known.insert(node.number.0.into(), true);
+        Ok(())
+    }
+
+    /// Gives the inodes that changed their checksums.
+    pub(super) fn seal_inodes(&mut self) -> Result<()> {
+        let changed = self.known.iter().filter(|(_, unsealed)| **unsealed);
+        let numbers: Vec<u64> = changed.map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.known.insert(number, false);
+            let Some(seed) = self.superblock.seed() else {
+                continue;
+            };
+            let number = InodeNo(u32::try_from(number).unwrap_or(0));
+            let (group, index) = inode_group(&self.superblock, number.0);
+            let (block, at) = self.table_place(group, index)?;
+            let size = usize::from(self.superblock.inode_size());
+            self.overlay
+                .edit(block, |block| seal(&mut block[at..at + size], number, seed))?;
+        }
         Ok(())
     }
 

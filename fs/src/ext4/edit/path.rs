@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::EditError;
 use super::error::Result;
-use super::folder::Slot;
+use super::names::Slot;
 use super::volume::Volume;
 use crate::ext4::InodeNo;
 use crate::ext4::read::{FileType, read_all};
@@ -46,8 +46,8 @@ impl Volume {
         if name == b".." {
             return Err(wrong(path, "the last component must be a name"));
         }
-        let parent = self.walk(path, rest)?;
-        let slot = self.folder(parent)?.names.get(&name[..]).copied();
+        let parent = self.parent(path, &name, rest)?;
+        let slot = self.find_name(parent, &name)?;
         Ok(Place { parent, name, slot })
     }
 
@@ -62,6 +62,24 @@ impl Volume {
             .ok_or_else(|| wrong(path, "does not exist"))
     }
 
+    /// Returns the directory that a path's last name stands in.
+    fn parent(&mut self, path: &[u8], name: &[u8], rest: Vec<Step<'_>>) -> Result<InodeNo> {
+        let Some(above) = path.strip_suffix(name) else {
+            return self.walk(path, rest);
+        };
+        if let Some(number) = self.paths.get(above) {
+            return Ok(*number);
+        }
+        let number = self.walk(path, rest)?;
+        self.paths.insert(above.into(), number);
+        Ok(number)
+    }
+
+    /// Forgets where paths lead, because a name goes away that one may lead through.
+    pub(super) fn forget_paths(&mut self) {
+        self.paths.clear();
+    }
+
     /// Follows steps, the last of which comes first, to a directory.
     pub(super) fn walk(&mut self, path: &[u8], mut rest: Vec<Step<'_>>) -> Result<InodeNo> {
         let mut folders = vec![InodeNo::ROOT];
@@ -74,7 +92,7 @@ impl Volume {
                 }
                 continue;
             }
-            let slot = self.folder(current)?.names.get(&step[..]).copied();
+            let slot = self.find_name(current, &step)?;
             let slot = slot.ok_or_else(|| wrong(path, "a folder on the way does not exist"))?;
             if self.folders.contains_key(&slot.inode.0.into()) {
                 folders.push(slot.inode);

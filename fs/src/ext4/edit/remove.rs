@@ -2,7 +2,7 @@
 
 use super::Editor;
 use super::error::{EditError, Result, damaged};
-use super::folder::Slot;
+use super::names::Slot;
 use super::node::Node;
 use super::path::{Place, wrong};
 use super::volume::Volume;
@@ -23,6 +23,9 @@ impl Editor {
         self.volume.open_folder(place.parent)?;
         keep_lost_and_found(&place, path)?;
         let node = self.volume.node(slot.inode)?;
+        if !node.is_file() {
+            self.volume.forget_paths();
+        }
         if !node.is_directory() {
             self.volume.check_drop(slot.inode)?;
             return self.change(|volume| {
@@ -30,7 +33,7 @@ impl Editor {
                 volume.drop_link(slot.inode)
             });
         }
-        let empty = self.volume.folder(slot.inode)?.names.is_empty();
+        let empty = self.volume.is_empty_folder(slot.inode)?;
         if !recursive && !empty {
             return Err(wrong(path, "is a folder that is not empty"));
         }
@@ -101,7 +104,8 @@ impl Volume {
     pub(super) fn drop_tree(&mut self, top: InodeNo) -> Result<()> {
         let mut left = vec![top];
         while let Some(number) = left.pop() {
-            let mut slots: Vec<Slot> = self.folder(number)?.names.values().copied().collect();
+            let names = self.all_names(number)?;
+            let mut slots: Vec<Slot> = names.into_iter().map(|(_, slot)| slot).collect();
             slots.sort_by_key(|slot| slot.inode);
             for slot in slots {
                 self.check_drop(slot.inode)?;

@@ -41,13 +41,14 @@ impl Editor {
             if directory && !target {
                 return Err(wrong(to, "is no folder, and cannot be replaced by one"));
             }
-            if target && !self.volume.folder(there.inode)?.names.is_empty() {
+            if target && !self.volume.is_empty_folder(there.inode)? {
                 return Err(wrong(to, "is a folder that is not empty"));
             }
             self.volume.check_drop(there.inode)?;
         } else if directory && old.parent != new.parent {
             self.volume.check_links(new.parent, to)?;
         }
+        self.volume.forget_paths();
         self.change(|volume| volume.move_name(&old, &new, slot.inode, directory))
     }
 }

@@ -1,6 +1,7 @@
 //! What a change of the filesystem's size needs of a transaction; what changes is decided in
 //! [`resize`](crate::ext4::resize).
 
+use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 
 use forger_block::{BlockRead, Error, Run};
@@ -161,7 +162,8 @@ impl Editor {
         beyond: &dyn Beyond,
     ) -> Result<Committed> {
         self.volume.raw = raw;
-        let planned = self.plan()?;
+        let planned = self.plan_in_place()?;
+        let planned = self.check_way(planned)?;
         let before = self.volume.superblock.size();
         let after = Superblock::parse(&sealed(&self.volume.raw, &self.volume.superblock))?.size();
         let mut changed = self.volume.overlay.take_changed();
@@ -203,8 +205,10 @@ impl Editor {
         let write = |(block, bytes): (BlockNo, &[u8])| {
             store.write_at(block.0.saturating_mul(block_size), bytes)
         };
-        let mut write_at = |offset, data: &[u8]| store.write_at(offset, data);
-        let mut batch = Batch::new(&mut write_at);
+        let changed = &*changed;
+        let mut write_parts =
+            |offset, parts: &mut [IoSlice<'_>]| store.write_parts_at(offset, parts);
+        let mut batch = Batch::new(&mut write_parts);
         log.write(changed, self.volume.time, &mut batch)?;
         batch.flush()?;
         store.sync()?;
@@ -217,8 +221,8 @@ impl Editor {
         store.sync()?;
         store.write_at(OFFSET, &marked)?;
         store.sync()?;
-        for (block, bytes) in changed.iter() {
-            batch.put(block.0.saturating_mul(block_size), bytes)?;
+        for (block, bytes) in changed {
+            batch.put(block.0.saturating_mul(block_size), &**bytes)?;
         }
         batch.flush()?;
         store.sync()?;

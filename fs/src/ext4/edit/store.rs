@@ -1,20 +1,23 @@
 //! Where an image is edited: reads and writes at any offset, and a lock.
 
 use std::fs::{File, OpenOptions};
+use std::io::IoSlice;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub use forger_block::BlockStore as Store;
-use forger_block::{BlockRead, Error, FileReader, Result, Run, check_range, is_zero};
+use forger_block::{
+    BlockRead, Error, FileReader, Result, Run, check_range, is_zero, write_parts_at,
+};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::EditError;
 
 /// So much is written by one call, in bytes.
-const CALL: usize = 64 << 10;
+pub(super) const CALL: usize = 64 << 10;
 /// Zeros to write from.
-static ZEROS: [u8; CALL] = [0; CALL];
+pub(super) static ZEROS: [u8; CALL] = [0; CALL];
 /// Ranges from this length on are erased by holes, which give their room back, in bytes. Many small
 /// holes would tear the image file to pieces, and each can cost milliseconds where the filesystem
 /// below tells the disk of it at once (`discard`).
@@ -132,6 +135,13 @@ impl Store for LockedFile {
             at += u64::try_from(piece.len()).unwrap_or(0);
         }
         Ok(())
+    }
+
+    fn write_parts_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        check_range(offset, len, self.reader.len())?;
+        write_parts_at(&self.file, offset, parts).map_err(|error| self.error("write", error))
     }
 
     fn erase(&self, offset: u64, len: u64) -> Result<()> {

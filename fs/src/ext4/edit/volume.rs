@@ -1,5 +1,6 @@
 //! The filesystem as the transaction leaves it: superblock, groups, and metadata blocks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use forger_block::BlockRead;
@@ -11,10 +12,10 @@ use super::folder::Folder;
 use super::groups::Groups;
 use super::numbers::NumberMap;
 use super::overlay::Overlay;
-use crate::ext4::BlockNo;
 use crate::ext4::features::incompat;
 use crate::ext4::read::{Access, Blocks};
 use crate::ext4::superblock::{OFFSET, RawSuperblock};
+use crate::ext4::{BlockNo, InodeNo};
 use crate::tree::Time;
 
 /// All that the operations change.
@@ -29,6 +30,10 @@ pub(super) struct Volume {
     pub(super) groups: Groups,
     /// Directories that were looked into.
     pub(super) folders: NumberMap<Folder>,
+    /// Inodes whose checksum was verified, or becomes right when they are sealed: true.
+    pub(super) known: NumberMap<bool>,
+    /// Folders that paths lead to, through any symlinks.
+    pub(super) paths: HashMap<Box<[u8]>, InodeNo>,
     /// Contents that are written at the commit.
     pub(super) contents: Contents,
     /// The time of all changes.
@@ -53,6 +58,8 @@ impl Volume {
             blocks,
             groups,
             folders: NumberMap::default(),
+            known: NumberMap::default(),
+            paths: HashMap::default(),
             contents: Contents::default(),
             time,
         })
@@ -101,6 +108,7 @@ impl Volume {
 
     /// Brings bitmaps, descriptors and the superblock into the overlay, if anything changes at all.
     pub(super) fn flush(&mut self) -> Result<()> {
+        self.seal_inodes()?;
         // The descriptors' sums may be over a new uuid.
         let summing = Superblock::parse(&sealed(&self.raw, &self.superblock))?;
         self.groups.flush(&summing, &self.overlay)?;

@@ -70,10 +70,19 @@ impl Inode {
         bytes: &[u8],
         superblock: &Superblock,
     ) -> Result<Self, Damage> {
-        let bytes = Bytes::new(bytes).ok_or(Damage::Structure("the inode is cut off"))?;
-        if let Some(seed) = superblock.seed() {
+        if let (Some(bytes), Some(seed)) = (Bytes::new(bytes), superblock.seed()) {
             bytes.check_sum(number, seed)?;
         }
+        Self::parse_unsummed(number, bytes, superblock)
+    }
+
+    /// Validates an inode that is in use, all but its checksum.
+    pub(crate) fn parse_unsummed(
+        number: InodeNo,
+        bytes: &[u8],
+        superblock: &Superblock,
+    ) -> Result<Self, Damage> {
+        let bytes = Bytes::new(bytes).ok_or(Damage::Structure("the inode is cut off"))?;
         bytes.check_extra()?;
         let i_mode = bytes.raw.i_mode.get();
         let file_type = FileType::of(i_mode)

@@ -79,7 +79,8 @@ impl<'a> Bytes<'a> {
         Ok(())
     }
 
-    fn sum(&self, number: InodeNo, seed: Seed, wide: bool) -> u32 {
+    /// Returns the sum over all but the checksum itself, which `wide` gives 32 bits.
+    pub(crate) fn sum(&self, number: InodeNo, seed: Seed, wide: bool) -> u32 {
         let part = |range: std::ops::Range<usize>| self.all.get(range).unwrap_or_default();
         let end = self.all.len();
         let sum = seed

@@ -158,12 +158,7 @@ fn journal_backup(sealed: &Sealed, raw: &mut RawSuperblock) {
     let Some(inode) = table::journal_inode(sealed) else {
         return;
     };
-    let words = inode.i_block.chunks_exact(4);
-    for (slot, word) in raw.s_jnl_blocks.iter_mut().zip(words) {
-        *slot = u32::from_le_bytes([word[0], word[1], word[2], word[3]]).into();
-    }
-    raw.s_jnl_blocks[15] = inode.i_size_high;
-    raw.s_jnl_blocks[16] = inode.i_size_lo;
+    raw.set_journal_backup(&inode);
 }
 
 /// Returns the blocks that are few and known: journal superblock, journal tree, resize inode.

@@ -22,6 +22,16 @@ struct Recorded {
     events: Mutex<Vec<Event>>,
 }
 
+impl Recorded {
+    fn new(image: Vec<u8>, block_len: usize) -> Self {
+        Self {
+            image: Mutex::new(image),
+            block_len,
+            events: Mutex::default(),
+        }
+    }
+}
+
 impl BlockRead for Recorded {
     fn len(&self) -> u64 {
         let image = self.image.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,6 +115,22 @@ fn mended(path: &Path, bytes: &[u8]) -> String {
 /// Stops a commit after every write, between the sectors of every write, and with every choice of the
 /// writes that nothing orders, where they are few.
 fn stop_everywhere(form: &[&str], block_len: usize, journal: Option<&str>) {
+    stop_with_log(form, block_len, journal, None);
+}
+
+/// Makes the log of a clean journal end earlier.
+fn shorten_log(image: &mut Vec<u8>, blocks: u32) {
+    let source: Arc<dyn BlockRead> = Arc::new(image.clone());
+    let superblock = Image::open(source).unwrap().superblock().clone();
+    let store = Recorded::new(image.clone(), superblock.block_len());
+    let editor = Editor::over(Arc::new(store), TIME).unwrap();
+    let (block, bytes) = editor.log.unwrap().superblock_of(blocks);
+    let at = usize::try_from(block.0).unwrap() * superblock.block_len();
+    image[at..at + bytes.len()].copy_from_slice(&bytes);
+}
+
+/// As above; a log of so few blocks does not hold the change, so that it has to be enlarged.
+fn stop_with_log(form: &[&str], block_len: usize, journal: Option<&str>, log: Option<u32>) {
     let folder = tempfile::tempdir().unwrap();
     let path = make(folder.path(), form, "8M");
     if let Some(request) = journal {
@@ -120,17 +146,25 @@ fn stop_everywhere(form: &[&str], block_len: usize, journal: Option<&str>) {
     }
     edit(&path, everything);
     assert_clean(&path, "to begin with");
-    let image = std::fs::read(&path).unwrap();
-    let store = Arc::new(Recorded {
-        image: Mutex::new(image.clone()),
-        block_len,
-        events: Mutex::default(),
-    });
+    let mut image = std::fs::read(&path).unwrap();
+    if let Some(blocks) = log {
+        shorten_log(&mut image, blocks);
+    }
+    let (way, syncs) = match log {
+        None => (Way::Journal, 4),
+        Some(_) => (Way::LargerJournal, 14),
+    };
+    let store = Arc::new(Recorded::new(image.clone(), block_len));
     let shared: Arc<dyn Store> = Arc::<Recorded>::clone(&store);
     let later = Time::from_sec(TIME.sec + 100);
     let mut editor = Editor::over(shared, later).unwrap();
     change(&mut editor).unwrap();
-    assert_eq!(editor.commit().unwrap().way, Way::Journal);
+    // Enough to fill a short log.
+    for number in 0..log.map_or(0, |_| 16) {
+        let path = format!("/folder-{number}");
+        editor.mkdir(path.as_bytes(), &meta(0o755), false).unwrap();
+    }
+    assert_eq!(editor.commit().unwrap().way, way);
     let after = dump_bytes(&store.image.lock().unwrap());
     let before = dump_bytes(&image);
     assert_ne!(before, after);
@@ -190,7 +224,7 @@ fn stop_everywhere(form: &[&str], block_len: usize, journal: Option<&str>) {
         }
     }
     assert!(
-        seen_before > 5 && seen_after > 5 && epochs == 5,
+        seen_before > 5 && seen_after > 5 && epochs == syncs + 1,
         "{seen_before} {seen_after} {epochs}"
     );
     assert_eq!(dump_bytes(&now), after);
@@ -227,5 +261,20 @@ fn a_commit_to_a_journal_of_version_2_that_stops_anywhere_is_before_or_after() {
 fn a_commit_to_ext3_that_stops_anywhere_is_before_or_after() {
     if tools() {
         stop_everywhere(&["-t", "ext3", "-b", "1024"], 1024, None);
+    }
+}
+
+#[test]
+fn a_commit_that_enlarges_its_journal_and_stops_anywhere_is_before_or_after() {
+    if tools() {
+        let form = ["-t", "ext4", "-b", "1024"];
+        stop_with_log(&form, 1024, None, Some(24));
+    }
+}
+
+#[test]
+fn a_commit_to_ext3_that_enlarges_its_journal_and_stops_anywhere_is_before_or_after() {
+    if tools() {
+        stop_with_log(&["-t", "ext3", "-b", "1024"], 1024, None, Some(24));
     }
 }
