@@ -54,7 +54,7 @@ fn a_copy_takes_the_name_mode_and_holes_of_the_image() {
 }
 
 #[test]
-fn a_journal_that_is_too_small_is_passed_by() {
+fn a_journal_that_is_too_small_is_larger_meanwhile() {
     need!("mke2fs", "e2fsck");
     let scratch = Scratch::new();
     let image = scratch.path("image");
@@ -68,10 +68,24 @@ fn a_journal_that_is_too_small_is_passed_by() {
         script += &format!("mkdir /folder-{folder}\nmkdir /folder-{folder}/below\n");
     }
     let script = scratch.file("script", script);
+    let (journal, inode) = (
+        debugfs(&image, "stat <8>"),
+        fs::metadata(&image).unwrap().ino(),
+    );
     let run = forger().args(["edit", "--script"]);
     let done = run.arg(&script).arg(&image).ok();
-    assert!(done.text().contains("way     copy"), "{done}");
+    assert!(done.text().contains("way     larger journal"), "{done}");
     assert_clean(&image);
+    let blocks = |text: &str| {
+        let (_, extents) = text.split_once("EXTENTS:").unwrap();
+        extents.to_owned()
+    };
+    assert_eq!(
+        blocks(&debugfs(&image, "stat <8>")),
+        blocks(&journal),
+        "the journal is as it was"
+    );
+    assert_eq!(fs::metadata(&image).unwrap().ino(), inode, "in place");
 }
 
 #[test]

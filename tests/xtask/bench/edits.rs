@@ -1,6 +1,7 @@
 //! 20,000 edits of an image, against the same as a script for debugfs; caches warm and results durable
 //! for both. The edits are puts, changes of owner and mode, and removals in equal parts, in random
-//! order, spread over all folders: of the Debian, and of a crowd of small folders.
+//! order, spread over all folders: of one large folder, of the Debian (also with a journal that does not
+//! hold the change), and of a crowd of small folders.
 
 use std::fmt::Write;
 use std::fs;
@@ -17,9 +18,9 @@ use crate::Outcome;
 
 /// How many edits of each kind there are.
 const EACH: usize = 5000;
-/// How many folders the crowd has, and how many files each of them.
+/// How many files the crowd has, and in how many folders.
+const FILES: usize = 20_000;
 const FOLDERS: usize = 2000;
-const PER_FOLDER: usize = 10;
 /// How many files of this machine are put, over and over, and how much longer each is than the last.
 const SOURCES: usize = 50;
 const STEP: usize = 150;
@@ -35,13 +36,32 @@ impl Bench {
     /// Edits images; each contestant's result must be clean.
     pub(super) fn edits(&self, report: &mut Report) -> Outcome {
         let debian = self.with_room(&self.inputs.tar, "debian")?;
-        let edits = self.write_edits(&debian, "debian")?;
+        let mut edits = self.write_edits(&debian, "debian")?;
         self.edit_race(report, "20,000 edits of the Debian", &edits)?;
-        let tar = self.out("crowd.tar");
-        fs::write(&tar, crowd())?;
-        let crowd = self.with_room(&tar, "crowd")?;
-        let edits = self.write_edits(&crowd, "crowd")?;
-        self.edit_race(report, "20,000 edits, 2,000 folders", &edits)
+        edits.image = self.with_small_journal(&debian)?;
+        self.edit_race(report, "20,000 edits, journal of 4 MiB", &edits)?;
+        for (title, name, folders) in [
+            ("20,000 edits, 2,000 folders", "crowd", FOLDERS),
+            ("20,000 edits, 1 folder", "folder", 1),
+        ] {
+            let tar = self.out("crowd.tar");
+            fs::write(&tar, crowd(folders))?;
+            let image = self.with_room(&tar, name)?;
+            let edits = self.write_edits(&image, name)?;
+            self.edit_race(report, title, &edits)?;
+        }
+        Ok(())
+    }
+
+    /// Copies an image and gives the copy the smallest journal that there is.
+    fn with_small_journal(&self, image: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+        let copy = self.out("edited-small-journal.ext4");
+        let cp = Run::new("cp").arg("--sparse=always").arg(image).arg(&copy);
+        run(cp)?;
+        for args in [["-O", "^has_journal"], ["-J", "size=4"]] {
+            run(Run::new("tune2fs").args(args).arg(&copy))?;
+        }
+        Ok(copy)
     }
 
     /// Makes an image with room for the edits, and so with a journal that holds them.
@@ -179,14 +199,14 @@ fn list(mount: &Path, kind: &str) -> Result<Vec<String>, Box<dyn std::error::Err
     Ok(names)
 }
 
-/// Makes an archive of many small folders.
-fn crowd() -> Vec<u8> {
+/// Makes an archive of small files in many folders.
+fn crowd(folders: usize) -> Vec<u8> {
     let mut archive = Archive::new();
-    for folder in 0..FOLDERS {
+    for folder in 0..folders {
         archive.push(&Member::dir(format!("top-{}/folder-{folder}", folder % 40)));
-        for file in 0..PER_FOLDER {
+        for file in 0..FILES / folders {
             let name = format!("top-{}/folder-{folder}/file-{file}", folder % 40);
-            archive.push(&Member::file(name, vec![b'x'; 200 + 37 * file]));
+            archive.push(&Member::file(name, vec![b'x'; 200 + file % 10 * 37]));
         }
     }
     archive.finish()

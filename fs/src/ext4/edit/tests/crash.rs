@@ -119,10 +119,10 @@ fn stop_everywhere(form: &[&str], block_len: usize, journal: Option<&str>) {
 }
 
 /// Makes the log of a clean journal end earlier.
-fn shorten_log(image: &mut Vec<u8>, blocks: u32) {
-    let source: Arc<dyn BlockRead> = Arc::new(image.clone());
+fn shorten_log(image: &mut [u8], blocks: u32) {
+    let source: Arc<dyn BlockRead> = Arc::new(image.to_vec());
     let superblock = Image::open(source).unwrap().superblock().clone();
-    let store = Recorded::new(image.clone(), superblock.block_len());
+    let store = Recorded::new(image.to_vec(), superblock.block_len());
     let editor = Editor::over(Arc::new(store), TIME).unwrap();
     let (block, bytes) = editor.log.unwrap().superblock_of(blocks);
     let at = usize::try_from(block.0).unwrap() * superblock.block_len();
@@ -273,6 +273,7 @@ fn a_commit_that_enlarges_its_journal_and_stops_anywhere_is_before_or_after() {
 }
 
 #[test]
+#[ignore = "half a minute: e2fsck runs hundreds of times"]
 fn a_commit_to_ext3_that_enlarges_its_journal_and_stops_anywhere_is_before_or_after() {
     if tools() {
         stop_with_log(&["-t", "ext3", "-b", "1024"], 1024, None, Some(24));
