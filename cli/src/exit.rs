@@ -17,6 +17,8 @@ pub(crate) struct Failure {
     cause: Option<Box<dyn Error + Send + Sync>>,
     help: Option<String>,
     status: Status,
+    /// An image needs a file that it may not read.
+    leave: bool,
 }
 
 /// How a command that did not succeed ends.
@@ -26,6 +28,8 @@ enum Status {
     Failed,
     /// The command line makes no sense.
     Usage,
+    /// Space of what was checked is lost: the status of qemu-img check.
+    Leaks,
     /// What was checked is damaged: the status of e2fsck for errors that it left.
     Damaged,
     /// What was compared differs; that was shown.
@@ -44,6 +48,7 @@ impl Status {
             Self::Failed => 1,
             Self::Different => 1,
             Self::Usage | Self::Trouble => 2,
+            Self::Leaks => 3,
             Self::Damaged => 4,
             Self::BrokenPipe => 128 + 13,
             Self::Signal(number) => number.saturating_add(128),
@@ -58,6 +63,7 @@ impl Failure {
             cause: None,
             help: None,
             status,
+            leave: false,
         }
     }
 
@@ -66,9 +72,27 @@ impl Failure {
         Self::new(Status::Failed, what)
     }
 
+    /// Says that an image needs a file that it may not read.
+    pub(crate) fn without_leave(what: impl Into<String>) -> Self {
+        Self {
+            leave: true,
+            ..Self::failed(what)
+        }
+    }
+
+    /// Tells whether it is only leave that lacks.
+    pub(crate) fn lacks_leave(&self) -> bool {
+        self.leave
+    }
+
     /// Says that the command line makes no sense.
     pub(crate) fn usage(what: impl Into<String>) -> Self {
         Self::new(Status::Usage, what)
+    }
+
+    /// Says that space of what was checked is lost.
+    pub(crate) fn leaks(what: impl Into<String>) -> Self {
+        Self::new(Status::Leaks, what)
     }
 
     /// Says that what was checked is damaged.
@@ -137,6 +161,18 @@ impl Failure {
         let mut parts = vec![self.what.clone()];
         parts.extend(self.causes());
         parts.join(": ")
+    }
+
+    /// Returns why it failed, and what helps, on one line.
+    pub(crate) fn in_short(&self) -> String {
+        let mut words = match self.causes() {
+            causes if causes.is_empty() => self.what.clone(),
+            causes => causes.join(": "),
+        };
+        if let Some(help) = &self.help {
+            words.push_str(&format!(" ({help})"));
+        }
+        words
     }
 
     /// Returns the messages of the causes, outermost first, without repetitions.
@@ -287,6 +323,7 @@ mod tests {
     fn statuses_are_the_documented_ones() {
         assert_eq!(Status::Failed.code(), 1);
         assert_eq!(Status::Usage.code(), 2);
+        assert_eq!(Status::Leaks.code(), 3);
         assert_eq!(Status::Damaged.code(), 4);
         assert_eq!(Status::BrokenPipe.code(), 141);
         assert_eq!(

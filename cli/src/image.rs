@@ -36,17 +36,6 @@ impl Opened {
         Ok(Self { image, address })
     }
 
-    /// Opens what was typed, which must be an ext2, ext3 or ext4 itself.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub(crate) fn open_ext(typed: &OsStr, args: &ReadArgs) -> Result<Self, Failure> {
-        let address = Address::parse(typed, |path| path.exists());
-        let medium = Medium::open(&address, args)?;
-        let image = filesystem(&address, &medium)?;
-        Ok(Self { image, address })
-    }
-
     /// Finds the path that was asked for.
     ///
     /// # Errors

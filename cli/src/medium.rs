@@ -146,6 +146,8 @@ impl Refusal {
 /// The files that images may name.
 struct Leave {
     allowed: Vec<PathBuf>,
+    /// The snapshot that is wanted of the first one.
+    snapshot: Option<String>,
 }
 
 /// Why an image file cannot be opened.
@@ -155,6 +157,8 @@ enum Denied {
     Inside(PathBuf, Box<Self>),
     NoLeave(qcow2::Role, String),
     TooLong,
+    /// The format has no snapshots.
+    NoSnapshots(Format),
 }
 
 impl From<OpenError> for Denied {
@@ -171,6 +175,7 @@ impl Leave {
             .filter_map(|path| path.canonicalize().ok());
         Self {
             allowed: allowed.collect(),
+            snapshot: args.snapshot.clone(),
         }
     }
 
@@ -212,7 +217,14 @@ impl Leave {
                 neighbours.data = Some(file);
             }
         }
-        Ok(Container::open_with(file, Some(format), neighbours)?)
+        match &self.snapshot {
+            Some(snapshot) if depth == 0 && format == Format::Qcow2 => {
+                let image = qcow2::Image::open_snapshot(file, neighbours, snapshot);
+                Ok(Container::Qcow2(Arc::new(image.map_err(OpenError::Qcow2)?)))
+            }
+            Some(_) if depth == 0 => Err(Denied::NoSnapshots(format)),
+            _ => Ok(Container::open_with(file, Some(format), neighbours)?),
+        }
     }
 
     /// Opens a file that an image names, relative to the image, if it may.
@@ -244,10 +256,12 @@ impl Denied {
             }
             Self::NoLeave(role, name) => {
                 let name = listing::shown(name.as_bytes());
-                Failure::failed(what)
+                Failure::without_leave(what)
                     .because(format!("it needs its {role}, which it calls {name}"))
                     .help("--allow-backing FILE lets it read that file")
             }
+            Self::NoSnapshots(format) => Failure::failed(what)
+                .because(format!("it is {format}; only qcow2 images have snapshots")),
             Self::TooLong => Failure::failed(what)
                 .because(format!("more than {MAX_CHAIN} images build on each other")),
         }

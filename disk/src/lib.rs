@@ -14,11 +14,14 @@ pub mod vhost_user;
 pub mod virtio_blk;
 pub mod vmdk;
 
+mod apart;
 mod cache;
+mod check;
 mod compare;
 mod container;
 mod copy;
 mod detect;
+mod differing;
 mod guid;
 mod mapped;
 mod occupied;
@@ -30,6 +33,7 @@ mod served;
 mod swap;
 mod words;
 
+pub use check::{Finding, Report, Severity, check};
 pub use compare::compare;
 pub use container::{Container, OpenError};
 pub use copy::{ZEROS, copy};

@@ -20,6 +20,7 @@ fuzz_target!(|input: &[u8]| {
     let options = qcow2::Options {
         version: 2 + u32::from(how & 1),
         cluster_size: 512 << (how >> 1) % 13,
+        ..qcow2::Options::default()
     };
     let watch = &mut Unwatched;
     let plan = |image: SparseImage| copied(&image);

@@ -102,6 +102,7 @@ fn bases() -> &'static [Vec<u8>] {
         let options = |version, cluster_size| qcow2::Options {
             version,
             cluster_size,
+            ..qcow2::Options::default()
         };
         let plan = |options| bytes(&qcow2::plan(&source, &options, 1, &mut Unwatched).unwrap());
         let mut extended = plan(options(3, 16_384));

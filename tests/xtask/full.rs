@@ -1,7 +1,7 @@
 //! `cargo xtask full`: everything that takes long.
 
 use crate::step::{self, cargo};
-use crate::{Outcome, bench, fuzz, suite};
+use crate::{Outcome, bench, fuzz, iotests, suite};
 
 /// Generated archives to judge, and seconds for each fuzz target.
 const CASES: &str = "1000";
@@ -22,6 +22,7 @@ pub(crate) fn run() -> Outcome {
         "property",
         cargo(&property).env("PROPTEST_CASES", CASES).limit(3600),
     )?;
+    iotests::run(&[])?;
     fuzz::run(FUZZ_SECONDS, None)?;
     bench::run(&[])
 }

@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod full;
 mod fuzz;
+mod iotests;
 mod step;
 mod suite;
 mod testdata;
@@ -22,6 +23,7 @@ usage: cargo xtask CHORE
   bench [N] [small] forger against its peers, N rounds (default 5), on a small or large Debian; with
                    `inspect`, `convert`, `disk` or `edits` that part alone
   fuzz [SECONDS [TARGET]] builds the fuzz targets and runs each, or one, for so long (default 10)
+  iotests [TEST..] QEMU's own tests of qcow2, with forger in the place of qemu-img's create and convert
   testdata         makes testdata/ anew, the same bytes every time
 ";
 
@@ -29,6 +31,9 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let chore = args.next().unwrap_or_default();
     let rest: Vec<String> = args.collect();
+    if chore == "qemu-img" {
+        return iotests::shim(&rest);
+    }
     let outcome = match (chore.as_str(), rest.as_slice()) {
         ("test", rest) => suite::run(rest),
         ("ci", []) => ci::run(),
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
         ("fuzz", [seconds, target]) => {
             parsed(seconds).and_then(|seconds| fuzz::run(seconds, Some(target)))
         }
+        ("iotests", only) => iotests::run(only),
         ("testdata", []) => testdata::run(),
         _ => {
             print!("{CHORES}");

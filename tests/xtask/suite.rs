@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 39] = [
+const TOOLS: [(&str, &str); 40] = [
     ("blkid", "util-linux"),
     ("bsdtar", "libarchive-tools"),
     ("busybox", "busybox-static"),
@@ -127,6 +127,7 @@ fn runner(nextest: &[&str], plain: &[&str]) -> Run {
     run.env("FORGER_BIN", target_dir().join("debug/forger"))
 }
 
-fn target_dir() -> PathBuf {
+/// Returns the folder that cargo builds into.
+pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }

@@ -10,6 +10,7 @@ pub(crate) mod inject;
 pub(crate) mod network;
 pub(crate) mod owner;
 pub(crate) mod partition;
+pub(crate) mod qcow2;
 pub(crate) mod read;
 pub(crate) mod reference;
 pub(crate) mod run;
@@ -62,6 +63,7 @@ Exit status:
   1    failed: nothing stands under the output's name that was not there before
   2    wrong usage
        diff: 0 equal, 1 different, 2 trouble of any kind
+  3    check found leaks: space that is lost, and nothing else
   4    check found damage
   129, 130, 143
        stopped by SIGHUP, SIGINT (Ctrl-C), SIGTERM; nothing is left behind.

@@ -16,6 +16,10 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) allow_backing: Vec<PathBuf>,
 
+    /// Reads the state that a snapshot in a qcow2 image keeps: its name or its number
+    #[arg(long, value_name = "NAME")]
+    pub(crate) snapshot: Option<String>,
+
     /// Takes images as raw, qcow2, vhd, vhdx or vmdk [default: told by their first bytes]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) input_format: Option<DiskFormat>,

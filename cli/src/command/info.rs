@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use forger::address::Address;
+use forger_block::{BlockRead, FileReader};
 use forger_disk::partition::{Partition, Scheme, Table};
 use forger_disk::{Container, Format as DiskFormat, qcow2};
 use forger_fs::ext4::Image;
@@ -17,6 +18,7 @@ use crate::image::filesystem;
 use crate::listing;
 use crate::medium::Medium;
 use crate::print::{self, Stream};
+use crate::remedy;
 
 /// Shows what an image is: format, size, partitions; of a filesystem usage, features, times
 #[derive(Debug, clap::Args)]
@@ -24,7 +26,8 @@ use crate::print::{self, Stream};
     arg_required_else_help = true,
     after_long_help = "\
 A disk is shown with its format and its partitions, a filesystem with its facts; a partition is
-named as in vm.qcow2#root.
+named as in vm.qcow2#root. Of an image that builds on another file only its own facts are shown, unless
+--allow-backing lets it read that file.
 
 Examples:
   forger info rootfs.ext4
@@ -46,8 +49,12 @@ pub(crate) struct Args {
 /// Prints the facts.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let address = Address::parse(&args.image, |path| path.exists());
-    let medium = Medium::open(&address, &args.read)?;
-    let facts = facts(&address, &medium)?;
+    let facts = match Medium::open(&address, &args.read) {
+        Ok(medium) => facts(&address, &medium)?,
+        // What an image builds on is not needed to say so.
+        Err(failure) if failure.lacks_leave() && address.part.is_none() => of_header(&address)?,
+        Err(failure) => return Err(failure),
+    };
     let text = match global.output {
         Format::Json => print::json_line(&facts),
         Format::Text => text(&facts),
@@ -90,6 +97,21 @@ fn facts(address: &Address, medium: &Medium) -> Result<Value, Failure> {
         }
     }
     Ok(facts)
+}
+
+/// Returns the facts of a qcow2 image whose disk cannot be read for want of another file.
+fn of_header(address: &Address) -> Result<Value, Failure> {
+    let what = || format!("cannot read {}", address.image.display());
+    let file = FileReader::open(&address.image).map_err(|error| remedy::block(what(), error))?;
+    let header =
+        qcow2::Header::read(&file).map_err(|error| Failure::failed(what()).because(error))?;
+    Ok(json!({
+        "type": "disk",
+        "format": DiskFormat::Qcow2.to_string(),
+        "size": header.size,
+        "file_size": file.len(),
+        "qcow2": of_qcow2(&header),
+    }))
 }
 
 fn of_qcow2(header: &qcow2::Header) -> Value {

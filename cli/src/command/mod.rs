@@ -8,6 +8,7 @@ mod compare;
 mod completions;
 mod convert;
 mod copy;
+mod create;
 mod diff;
 mod disk;
 mod du;
@@ -63,6 +64,7 @@ pub(crate) enum Command {
     Info(info::Args),
     Extract(extract::Args),
     Check(check::Args),
+    Create(create::Args),
     Convert(convert::Args),
     Compare(compare::Args),
     Serve(serve::Args),
@@ -101,6 +103,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Info(args) => info::run(&args, cli.global),
         Command::Extract(args) => extract::run(&args, cli.global),
         Command::Check(args) => check::run(&args, cli.global),
+        Command::Create(args) => create::run(&args, cli.global),
         Command::Convert(args) => convert::run(&args, cli.global),
         Command::Compare(args) => compare::run(&args, cli.global),
         Command::Serve(args) => serve::run(&args, cli.global),

@@ -23,6 +23,7 @@
 //! ```
 
 mod architectures;
+mod check;
 mod error;
 mod gpt;
 mod gpt_read;
@@ -36,6 +37,7 @@ mod tests;
 
 use forger_block::BlockRead;
 
+pub use self::check::check;
 pub use self::error::{LayoutError, ReadError};
 pub use self::gpt::CopyDamage;
 pub use self::kind::Kind;

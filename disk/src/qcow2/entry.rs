@@ -20,6 +20,8 @@ pub(super) const COPIED: u64 = 1 << 63;
 pub(super) const COMPRESSED: u64 = 1 << 62;
 /// The cluster is zeros.
 pub(super) const ZERO: u64 = 1;
+/// The second word of an extended entry: every subcluster is allocated.
+pub(super) const ALL_ALLOCATED: u64 = 0xffff_ffff;
 /// Where the cluster or table stands.
 pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 

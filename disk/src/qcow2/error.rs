@@ -24,6 +24,14 @@ pub enum ReadError {
         /// Its name, as it stands in the image.
         name: String,
     },
+    /// The image has no such snapshot.
+    #[error("there is no snapshot {wanted:?}; there are {names:?}")]
+    NoSnapshot {
+        /// What was asked for.
+        wanted: String,
+        /// The names of those that there are.
+        names: Vec<String>,
+    },
     /// A structure is damaged.
     #[error("{place}: {damage}")]
     Corrupt {

@@ -1,17 +1,19 @@
 //! Where the parts of a new image stand, and its header.
 
+use forger_block::MAX_LEN;
 use zerocopy::IntoBytes;
 
 use super::entry::COPIED;
 use super::error::WriteError;
+use super::extension::{self, Named};
 use super::header::{MAGIC, MAX_L1_LEN, RawHeader, V2_LEN, incompatible};
 use super::options::{Codec, Options};
 
 /// The largest refcount table, in bytes; QEMU has the same limit.
 const MAX_REFCOUNT_TABLE_LEN: u64 = 8 << 20;
 
-/// The width of refcounts that are written, as a power of two: 16 bits.
-const REFCOUNT_ORDER: u32 = 4;
+/// A compatible feature: refcounts may be written late.
+const LAZY_REFCOUNTS: u64 = 1;
 
 /// Length of a header of version 3, in bytes.
 const V3_HEADER_LEN: u32 = 112;
@@ -24,6 +26,25 @@ pub(super) struct Geometry {
     pub(super) size: u64,
     /// Entries of the L1 table.
     pub(super) l1_entries: u64,
+}
+
+/// What a header says beside sizes and places.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) codec: Codec,
+    pub(super) backing: Option<Named>,
+    pub(super) lazy_refcounts: bool,
+}
+
+impl Head {
+    /// That of an image that stands alone.
+    pub(super) fn alone(codec: Codec) -> Self {
+        Self {
+            codec,
+            backing: None,
+            lazy_refcounts: false,
+        }
+    }
 }
 
 /// Where tables stand, in clusters.
@@ -39,8 +60,14 @@ impl Geometry {
     pub(super) fn new(options: Options, size: u64) -> Result<Self, WriteError> {
         options.validate()?;
         let cluster = options.cluster_size;
-        let l1_entries = size.div_ceil(cluster * options.l2_entries());
-        if l1_entries * 8 > MAX_L1_LEN {
+        if size > MAX_LEN - 512 {
+            return Err(WriteError::TooLarge { size, cluster });
+        }
+        // QEMU leaves out what is no whole sector.
+        let size = size.next_multiple_of(512);
+        // One at least: its cluster must belong to something.
+        let l1_entries = size.div_ceil(cluster * options.l2_entries()).max(1);
+        if l1_entries > MAX_L1_LEN / 8 {
             return Err(WriteError::TooLarge { size, cluster });
         }
         Ok(Self {
@@ -50,11 +77,9 @@ impl Geometry {
         })
     }
 
-    /// Returns how many clusters the L1 table takes; one at least.
+    /// Returns how many clusters the L1 table takes.
     pub(super) fn l1_clusters(&self) -> u64 {
-        (self.l1_entries * 8)
-            .div_ceil(self.options.cluster_size)
-            .max(1)
+        (self.l1_entries * 8).div_ceil(self.options.cluster_size)
     }
 
     /// Returns what counts the references to `clusters` clusters and to its own.
@@ -66,7 +91,7 @@ impl Geometry {
         };
         loop {
             let all = clusters + counts.table + counts.blocks;
-            let blocks = all.div_ceil(cluster / 2);
+            let blocks = all.div_ceil(cluster * 8 / u64::from(self.options.refcount_bits));
             let table = (blocks * 8).div_ceil(cluster);
             let next = Refcounts {
                 table: table.max(counts.table),
@@ -83,45 +108,64 @@ impl Geometry {
         }
     }
 
-    /// Returns the header; the L1 table and the refcount table stand at these clusters.
+    /// Returns the header with its extensions; the L1 table and the refcount table stand at these
+    /// clusters.
     pub(super) fn header(
         &self,
-        codec: Codec,
+        head: &Head,
         l1: u64,
         refcount_table: u64,
         refcounts: Refcounts,
-    ) -> Vec<u8> {
-        let cluster = self.options.cluster_size;
-        let zstd = codec == Codec::Zstd;
-        let raw = RawHeader {
+    ) -> Result<Vec<u8>, WriteError> {
+        let Options {
+            version,
+            cluster_size,
+            refcount_bits,
+            extended_l2,
+        } = self.options;
+        let zstd = head.codec == Codec::Zstd;
+        let bit = |set: bool, bit: u64| if set { bit } else { 0 };
+        let features =
+            bit(zstd, incompatible::COMPRESSION) | bit(extended_l2, incompatible::EXTENDED_L2);
+        let mut raw = RawHeader {
             magic: MAGIC,
-            version: self.options.version.into(),
+            version: version.into(),
             backing_file_offset: 0.into(),
             backing_file_size: 0.into(),
             cluster_bits: self.options.cluster_bits().into(),
             size: self.size.into(),
             crypt_method: 0.into(),
             l1_size: narrow(self.l1_entries).into(),
-            l1_table_offset: (l1 * cluster).into(),
-            refcount_table_offset: (refcount_table * cluster).into(),
+            l1_table_offset: (l1 * cluster_size).into(),
+            refcount_table_offset: (refcount_table * cluster_size).into(),
             refcount_table_clusters: narrow(refcounts.table).into(),
             nb_snapshots: 0.into(),
             snapshots_offset: 0.into(),
-            incompatible_features: if zstd { incompatible::COMPRESSION } else { 0 }.into(),
-            compatible_features: 0.into(),
+            incompatible_features: features.into(),
+            compatible_features: bit(head.lazy_refcounts, LAZY_REFCOUNTS).into(),
             autoclear_features: 0.into(),
-            refcount_order: REFCOUNT_ORDER.into(),
+            refcount_order: refcount_bits.ilog2().into(),
             header_length: V3_HEADER_LEN.into(),
             compression_type: u8::from(zstd),
             padding: [0; 7],
         };
-        let len = if self.options.version == 2 {
-            V2_LEN
-        } else {
-            V3_HEADER_LEN
+        let len = match version {
+            2 => V2_LEN,
+            _ => V3_HEADER_LEN,
         };
-        // Behind it zeros, which are the end of the extensions.
-        raw.as_bytes()[..len as usize].to_vec()
+        let backing = head.backing.as_ref();
+        let room = cluster_size - u64::from(len);
+        let extensions = extension::seal(backing, version >= 3, room)?;
+        if let Some(backing) = backing {
+            raw.backing_file_offset = (u64::from(len) + extensions.len() as u64).into();
+            raw.backing_file_size = narrow(backing.name.len() as u64).into();
+        }
+        let mut bytes = raw.as_bytes()[..len as usize].to_vec();
+        bytes.extend(extensions);
+        if let Some(backing) = backing {
+            bytes.extend_from_slice(backing.name.as_bytes());
+        }
+        Ok(bytes)
     }
 
     /// Returns the L1 table of an image whose L2 tables, by their numbers, stand one behind the

@@ -13,6 +13,7 @@ use zerocopy::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::{Damage, Place, ReadError};
+use super::extension::Extensions;
 use super::options::Codec;
 
 /// What an image begins with.
@@ -46,14 +47,8 @@ pub(super) mod incompatible {
     pub(in super::super) const KNOWN: u64 = (1 << 5) - 1;
 }
 
-/// Kinds of header extensions.
-mod extension {
-    pub(super) const END: u32 = 0;
-    pub(super) const BACKING_FORMAT: u32 = 0xe279_2aca;
-    pub(super) const FEATURE_NAMES: u32 = 0x6803_f857;
-    pub(super) const DATA_FILE: u32 = 0x4441_5441;
-    pub(super) const BITMAPS: u32 = 0x2385_2875;
-}
+/// A feature that whoever does not know it clears: bitmaps are consistent with the image.
+const AUTOCLEAR_BITMAPS: u64 = 1;
 
 /// The header, as far as version 3 has it.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -136,6 +131,13 @@ pub struct Header {
     pub(super) cluster_bits: u32,
     pub(super) l1_table_offset: u64,
     pub(super) l1_size: u64,
+    pub(super) refcount_table_offset: u64,
+    pub(super) refcount_table_clusters: u64,
+    pub(super) snapshots_offset: u64,
+    /// Length of the list of snapshots, in bytes.
+    pub(super) snapshots_len: u64,
+    /// The extension of bitmaps, where it is valid.
+    pub(super) bitmap_directory: Option<Vec<u8>>,
 }
 
 impl Header {
@@ -161,9 +163,10 @@ impl Header {
             return Err(field("header_length", header_len.into()));
         }
         let backing = (raw.backing_file_offset.get() != 0).then_some(&raw);
-        let end = backing.map_or(cluster_size, |raw| {
-            cluster_size.min(raw.backing_file_offset.get())
-        });
+        let end = backing.map_or(cluster_size, |raw| raw.backing_file_offset.get());
+        if end > cluster_size {
+            return Err(field("backing_file_offset", end));
+        }
         let extensions = Extensions::read(file, header_len.into(), end)?;
         let features = if version == 3 {
             raw.incompatible_features.get()
@@ -171,6 +174,8 @@ impl Header {
             0
         };
         check_features(features, &extensions.feature_names)?;
+        // Whoever does not know bitmaps clears the bit when it writes to the image.
+        let consistent = version == 3 && raw.autoclear_features.get() & AUTOCLEAR_BITMAPS != 0;
         if raw.crypt_method.get() != 0 {
             return Err(unsupported("an encrypted image".to_owned()));
         }
@@ -201,13 +206,18 @@ impl Header {
             data_file: (features & incompatible::DATA_FILE != 0)
                 .then(|| extensions.data_file.unwrap_or_default()),
             snapshots: Vec::new(),
-            bitmaps: extensions.bitmaps,
+            bitmaps: extensions.bitmaps.is_some(),
             cluster_bits,
             l1_table_offset: raw.l1_table_offset.get(),
             l1_size: raw.l1_size.get().into(),
+            refcount_table_offset: raw.refcount_table_offset.get(),
+            refcount_table_clusters: raw.refcount_table_clusters.get().into(),
+            snapshots_offset: raw.snapshots_offset.get(),
+            snapshots_len: 0,
+            bitmap_directory: extensions.bitmaps.filter(|_| consistent),
         };
         header.check_l1(file.len())?;
-        header.snapshots = snapshots(file, &raw)?;
+        (header.snapshots, header.snapshots_len) = snapshots(file, &raw)?;
         Ok(header)
     }
 
@@ -221,16 +231,15 @@ impl Header {
         self.cluster_size.saturating_mul(self.l2_entries())
     }
 
-    fn check_l1(&self, file_len: u64) -> Result<(), ReadError> {
+    pub(super) fn check_l1(&self, file_len: u64) -> Result<(), ReadError> {
         let needed = self.size.div_ceil(self.l2_reach().max(1));
         let len = self.l1_size.saturating_mul(8);
         if len > MAX_L1_LEN || self.l1_size < needed {
             return Err(field("l1_size", self.l1_size));
         }
         let offset = self.l1_table_offset;
-        let inside = offset
-            .checked_add(needed.saturating_mul(8))
-            .is_some_and(|end| end <= file_len);
+        // What is missing behind the file's end is zeros.
+        let inside = offset < file_len;
         if needed > 0 && (!inside || !offset.is_multiple_of(self.cluster_size)) {
             let damage = Damage::Offset {
                 field: "l1_table_offset",
@@ -350,53 +359,10 @@ fn check_features(features: u64, names: &[u8]) -> Result<(), ReadError> {
     )))
 }
 
-/// What the extensions say.
-#[derive(Default)]
-struct Extensions {
-    backing_format: Option<String>,
-    data_file: Option<String>,
-    feature_names: Vec<u8>,
-    bitmaps: bool,
-}
-
-impl Extensions {
-    /// Reads the extensions between two offsets of the first cluster.
-    fn read(file: &dyn BlockRead, start: u64, end: u64) -> Result<Self, ReadError> {
-        let mut found = Self::default();
-        let mut at = start;
-        while at.saturating_add(8) <= end.min(file.len()) {
-            let mut head = [0; 8];
-            file.read_at(at, &mut head)?;
-            let [kind, len]: [U32; 2] = zerocopy::transmute!(head);
-            let (kind, len) = (kind.get(), len.get());
-            if kind == extension::END {
-                break;
-            }
-            let place = Place::Extension(at);
-            let data = at.saturating_add(8);
-            let next = data.saturating_add(u64::from(len).next_multiple_of(8));
-            if data.saturating_add(len.into()) > end.min(file.len()) {
-                return Err(ReadError::field(place, "length", len.into()));
-            }
-            // At most a cluster.
-            let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-            file.read_at(data, &mut bytes)?;
-            let text = || Some(String::from_utf8_lossy(&bytes).into_owned());
-            match kind {
-                extension::BACKING_FORMAT => found.backing_format = text(),
-                extension::DATA_FILE => found.data_file = text(),
-                extension::FEATURE_NAMES => found.feature_names = bytes,
-                extension::BITMAPS => found.bitmaps = true,
-                // What is not known may be ignored.
-                _ => {}
-            }
-            at = next;
-        }
-        Ok(found)
-    }
-}
-
-fn snapshots(file: &dyn BlockRead, raw: &RawHeader) -> Result<Vec<super::Snapshot>, ReadError> {
+fn snapshots(
+    file: &dyn BlockRead,
+    raw: &RawHeader,
+) -> Result<(Vec<super::Snapshot>, u64), ReadError> {
     let count = raw.nb_snapshots.get();
     if count > MAX_SNAPSHOTS {
         return Err(field("nb_snapshots", count.into()));

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Result, Run};
+use forger_block::{BlockRead, MAX_LEN, Result, Run};
 
 use super::decompress::Decompressors;
 use super::entry::{self, Cluster};
@@ -34,7 +34,7 @@ pub struct Neighbours {
     pub data: Option<Arc<dyn BlockRead>>,
 }
 
-/// The disk in a qcow2 image: its active state.
+/// The disk in a qcow2 image: its active state, or that of a snapshot.
 #[derive(Debug)]
 pub struct Image {
     header: Header,
@@ -88,6 +88,52 @@ impl Image {
             (None, _) => neighbours.data = None,
             _ => {}
         }
+        Self::of_state(file, header, neighbours)
+    }
+
+    /// Opens the state that a snapshot keeps, which is named by its identifier or its name; else as
+    /// [`open_with`](Self::open_with).
+    ///
+    /// # Errors
+    /// As there; [`ReadError::NoSnapshot`].
+    pub fn open_snapshot(
+        file: Arc<dyn BlockRead>,
+        neighbours: Neighbours,
+        snapshot: &str,
+    ) -> std::result::Result<Self, ReadError> {
+        let image = Self::open_with(file, neighbours)?;
+        let Self {
+            mut header,
+            file,
+            neighbours,
+            ..
+        } = image;
+        let all = || header.snapshots.iter();
+        let found = all()
+            .find(|known| known.id == snapshot)
+            .or_else(|| all().find(|known| known.name == snapshot));
+        let Some(found) = found else {
+            let names = all().map(|known| known.name.clone()).collect();
+            let wanted = snapshot.to_owned();
+            return Err(ReadError::NoSnapshot { wanted, names });
+        };
+        let size = found.disk_size.unwrap_or(header.size);
+        if size > MAX_LEN {
+            let place = Place::Header;
+            return Err(ReadError::field(place, "size of the snapshot", size));
+        }
+        (header.l1_table_offset, header.l1_size) = (found.l1_table_offset, found.l1_size);
+        header.size = size;
+        header.check_l1(file.len())?;
+        Self::of_state(file, header, neighbours)
+    }
+
+    /// Opens the state whose L1 table the header names.
+    fn of_state(
+        file: Arc<dyn BlockRead>,
+        header: Header,
+        neighbours: Neighbours,
+    ) -> std::result::Result<Self, ReadError> {
         let l1 = read_l1(&file, &header)?;
         Ok(Self {
             tables: Cache::new(header.cluster_size, TABLES),
@@ -274,7 +320,7 @@ impl Image {
     fn read_table(&self, offset: u64) -> std::result::Result<Vec<u64>, ReadError> {
         let len = usize::try_from(self.header.cluster_size).unwrap_or(0);
         let mut bytes = vec![0; len];
-        self.file.read_at(offset, &mut bytes)?;
+        read_padded(&self.file, offset, &mut bytes)?;
         Ok(words(&bytes))
     }
 
@@ -381,15 +427,11 @@ fn read_l1(file: &dyn BlockRead, header: &Header) -> std::result::Result<Vec<u64
     let count = header.size.div_ceil(header.l2_reach().max(1));
     // At most 32 MiB, and inside the file: the header's check.
     let mut bytes = vec![0; usize::try_from(count.saturating_mul(8)).unwrap_or(0)];
-    if !bytes.is_empty() {
-        file.read_at(header.l1_table_offset, &mut bytes)?;
-    }
+    read_padded(file, header.l1_table_offset, &mut bytes)?;
     let mut l1 = words(&bytes);
     for (index, entry) in (0..).zip(&mut l1) {
         let offset = *entry & entry::OFFSET;
-        let inside = offset
-            .checked_add(header.cluster_size)
-            .is_some_and(|end| end <= file.len());
+        let inside = offset < file.len();
         if offset != 0 && !(inside && offset.is_multiple_of(header.cluster_size)) {
             let damage = Damage::Offset {
                 field: "l2_offset",
@@ -424,7 +466,7 @@ fn check_twice(l1: &[u64]) -> std::result::Result<(), ReadError> {
 }
 
 /// Reads big-endian words.
-fn words(bytes: &[u8]) -> Vec<u64> {
+pub(super) fn words(bytes: &[u8]) -> Vec<u64> {
     let (words, _) = bytes.as_chunks::<8>();
     words.iter().map(|word| u64::from_be_bytes(*word)).collect()
 }

@@ -2,8 +2,9 @@
 //!
 //! QEMU's `docs/interop/qcow2.txt`. Read is what QEMU 10 can make without encryption: versions 2 and
 //! 3, clusters compressed with zlib and zstd, subclusters, refcounts of every width, and images with
-//! backing and data files, where the caller gives these. Written are versions 2 and 3,
-//! [planned](plan) uncompressed or [compressed](write_compressed).
+//! backing and data files, where the caller gives these. Written are versions 2 and 3, with
+//! subclusters and refcounts of every width: [planned](plan) uncompressed, [over](plan_over) a
+//! backing file, [compressed](write_compressed), or [empty](create).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,25 +24,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 mod compress;
+mod create;
 mod decompress;
 mod entry;
 mod error;
+mod extension;
 mod geometry;
 mod header;
 mod image;
 mod options;
+mod overlay;
 mod pack;
 mod plan;
+mod refcount;
 mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::check::check;
+pub use self::create::{Create, Preallocation, create};
 pub use self::error::{Damage, Place, ReadError, Role, WriteError};
+pub use self::extension::Named;
 pub use self::header::Header;
 pub use self::image::{Image, Neighbours};
 pub use self::options::{Codec, Compression, Options};
+pub use self::overlay::{Backing, plan_over};
 pub use self::pack::write_compressed;
 pub use self::plan::plan;
 pub use self::snapshot::Snapshot;

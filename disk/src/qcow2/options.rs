@@ -27,6 +27,10 @@ pub struct Options {
     pub version: u32,
     /// Size of a cluster, in bytes: a power of two from 512 to 2 MiB.
     pub cluster_size: u64,
+    /// Width of a refcount, in bits: a power of two from 1 to 64; version 2 has 16.
+    pub refcount_bits: u32,
+    /// Whether an L2 entry describes 32 subclusters; version 3, clusters of 16 KiB at least.
+    pub extended_l2: bool,
 }
 
 impl Default for Options {
@@ -34,6 +38,8 @@ impl Default for Options {
         Self {
             version: 3,
             cluster_size: 64 << 10,
+            refcount_bits: 16,
+            extended_l2: false,
         }
     }
 }
@@ -57,6 +63,21 @@ impl Options {
                 ),
             );
         }
+        let bits = self.refcount_bits;
+        if !bits.is_power_of_two() || bits > 64 {
+            let reason = format!("{bits} is no power of two between 1 and 64");
+            return wrong("refcount bits", reason);
+        }
+        if self.version == 2 && bits != 16 {
+            return wrong("refcount bits", "version 2 has 16".to_owned());
+        }
+        if self.extended_l2 && self.version == 2 {
+            return wrong("extended L2", "it needs version 3".to_owned());
+        }
+        if self.extended_l2 && self.cluster_size < 16 << 10 {
+            let reason = "it needs clusters of 16 KiB at least".to_owned();
+            return wrong("extended L2", reason);
+        }
         Ok(())
     }
 
@@ -66,7 +87,12 @@ impl Options {
 
     /// Returns how many entries an L2 table has.
     pub(super) fn l2_entries(&self) -> u64 {
-        self.cluster_size / 8
+        self.cluster_size / self.l2_entry_len()
+    }
+
+    /// Returns how long an L2 entry is, in bytes.
+    pub(super) fn l2_entry_len(&self) -> u64 {
+        if self.extended_l2 { 16 } else { 8 }
     }
 }
 

@@ -13,10 +13,11 @@ use std::sync::Mutex;
 use forger_block::{BlockRead, Bytes, Error, PlacedSink, Result, is_zero};
 
 use super::compress::Compressor;
-use super::entry::{COPIED, seal_compressed};
+use super::entry::{ALL_ALLOCATED, COMPRESSED, COPIED, seal_compressed};
 use super::error::WriteError;
-use super::geometry::{Geometry, Refcounts};
+use super::geometry::{Geometry, Head, Refcounts};
 use super::options::{Compression, Options};
+use super::refcount;
 use crate::ordered::in_order;
 use crate::pieces::Pieces;
 use crate::progress::Progress;
@@ -24,7 +25,7 @@ use crate::progress::Progress;
 /// So many bytes of the disk one thread takes at a time, at least a cluster.
 const BATCH: u64 = 1 << 20;
 
-/// Writes the compressed image of a disk and returns its length in bytes, with which the caller
+/// Writes the compressed image of a disk, which is rounded up to 512 bytes, and returns its length in bytes, with which the caller
 /// [finishes](PlacedSink::finish) the sink.
 ///
 /// What it makes does not depend on the number of threads.
@@ -144,12 +145,19 @@ impl Packer {
             let problem = std::io::Error::other("the image exceeds what its entries can hold");
             return Err(Error::io("place a cluster in", "the image", problem));
         };
-        let entries = self.geometry.options.l2_entries();
+        let options = &self.geometry.options;
+        let entries = options.l2_entries();
+        // With subclusters an entry has a second word.
+        let width = options.l2_entry_len() / 8;
         let table = self
             .tables
             .entry(number / entries)
-            .or_insert_with(|| vec![0; size(entries)]);
-        table[size(number % entries)] = entry;
+            .or_insert_with(|| vec![0; size(entries * width)]);
+        let at = size(number % entries * width);
+        table[at] = entry;
+        if width == 2 && entry & COMPRESSED == 0 {
+            table[at + 1] = ALL_ALLOCATED;
+        }
         sink.write_at(offset, data)
     }
 
@@ -166,6 +174,14 @@ impl Packer {
     fn pack(&mut self, len: u64) -> u64 {
         let cluster = self.cluster();
         let last = self.cursor.div_ceil(cluster);
+        let most = refcount::max(self.geometry.options.refcount_bits);
+        let begun = self.references.get(size(self.cursor / cluster));
+        if !self.cursor.is_multiple_of(cluster)
+            && begun.is_some_and(|count| u64::from(*count) >= most)
+        {
+            // It cannot be referred to once more.
+            self.cursor = last * cluster;
+        }
         let room = last * cluster - self.cursor;
         if room < len {
             if last != self.next {
@@ -202,18 +218,15 @@ impl Packer {
         let blocks = self.take(refcounts.blocks, 1);
         let table = self.take(refcounts.table, 1);
         let Refcounts { blocks: count, .. } = refcounts;
-        let mut bytes: Vec<u8> = self
-            .references
-            .iter()
-            .flat_map(|references| references.to_be_bytes())
-            .collect();
+        let bits = self.geometry.options.refcount_bits;
+        let mut bytes = refcount::seal(&self.references, bits);
         bytes.resize(size(count * cluster), 0);
         sink.write_at(blocks * cluster, bytes.into())?;
         let bytes = self.geometry.refcount_table(refcounts, blocks);
         sink.write_at(table * cluster, bytes.into())?;
         let header = self
             .geometry
-            .header(compression.codec, l1, table, refcounts);
+            .header(&Head::alone(compression.codec), l1, table, refcounts)?;
         sink.write_at(0, header.into())?;
         Ok(self.next * cluster)
     }

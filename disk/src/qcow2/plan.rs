@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use forger_block::{BlockRead, Bytes, Result, SparseImage, check_range};
 
-use super::entry::COPIED;
+use super::entry::{ALL_ALLOCATED, COPIED, ZERO};
 use super::error::WriteError;
-use super::geometry::Geometry;
+use super::geometry::{Geometry, Head};
 use super::options::{Codec, Options};
+use super::refcount::Ones;
 use crate::occupied::occupied;
 use crate::progress::Progress;
 
-/// Plans the image of a disk: its tables are made as they are read, its contents stay in `source`.
+/// Plans the image of a disk, which is rounded up to 512 bytes: its tables are made as they are read, its contents stay in `source`.
 ///
 /// The disk is looked through for zeros first, on `threads` threads: which clusters an image has
 /// depends on contents alone.
@@ -32,45 +33,78 @@ pub fn plan(
     progress: &mut dyn Progress,
 ) -> std::result::Result<SparseImage, WriteError> {
     let geometry = Geometry::new(*options, source.len())?;
+    let data = occupied(source, options.cluster_size, threads, progress)?;
+    let runs = data.into_iter().map(|run| (run, Kind::Data)).collect();
+    assemble(&geometry, &Head::alone(Codec::Zlib), runs, Some(source))
+}
+
+/// What an image has of a cluster of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its data.
+    Data,
+    /// Room for its data; what is read is the backing file's, or zeros.
+    Room,
+    /// That it is zeros, whatever the backing file has.
+    Zero,
+}
+
+/// Puts an image together from what it has of the disk's clusters, by their numbers, in ascending
+/// order; without a source, data are zeros.
+pub(super) fn assemble(
+    geometry: &Geometry,
+    head: &Head,
+    runs: Vec<(Range<u64>, Kind)>,
+    source: Option<&Arc<dyn BlockRead>>,
+) -> std::result::Result<SparseImage, WriteError> {
+    let options = &geometry.options;
     let cluster = options.cluster_size;
-    let runs = occupied(source, cluster, threads, progress)?;
     let tables = l2_tables(&runs, options.l2_entries());
-    let data: u64 = runs.iter().map(|run| run.end - run.start).sum();
+    let stored: u64 = runs
+        .iter()
+        .filter(|(_, kind)| *kind != Kind::Zero)
+        .map(|(run, _)| run.end - run.start)
+        .sum();
     let l1_clusters = geometry.l1_clusters();
     let l2_clusters = tables.len() as u64;
-    let refcounts = geometry.refcounts(1 + l1_clusters + l2_clusters + data)?;
+    let refcounts = geometry.refcounts(1 + l1_clusters + l2_clusters + stored)?;
     // In clusters.
     let blocks_at = 1 + refcounts.table;
     let l1_at = blocks_at + refcounts.blocks;
     let l2_at = l1_at + l1_clusters;
     let data_at = l2_at + l2_clusters;
-    let total = data_at + data;
+    let total = data_at + stored;
 
     let mut image = SparseImage::builder();
-    let header = geometry.header(Codec::Zlib, l1_at, 1, refcounts);
+    let header = geometry.header(head, l1_at, 1, refcounts)?;
     image.bytes(0, header.into())?;
     let table = geometry.refcount_table(refcounts, blocks_at);
     image.bytes(cluster, table.into())?;
-    let ones: Arc<dyn BlockRead> = Arc::new(Ones { count: total });
+    let ones: Arc<dyn BlockRead> = Arc::new(Ones {
+        count: total,
+        bits: options.refcount_bits,
+    });
     image.span(blocks_at * cluster, ones.len(), &ones, 0)?;
     let l1 = geometry.l1(tables.iter().copied(), l2_at);
     image.bytes(l1_at * cluster, Bytes::from(l1))?;
-    let l2: Arc<dyn BlockRead> = Arc::new(L2Tables::new(&runs, data_at, tables, options));
-    image.span(l2_at * cluster, l2.len(), &l2, 0)?;
-    let mut at = data_at;
-    for run in &runs {
-        let start = run.start * cluster;
-        let len = (run.end * cluster).min(source.len()) - start;
-        image.span(at * cluster, len, source, start)?;
-        at += run.end - run.start;
+    if let Some(source) = source {
+        let mut at = data_at;
+        for (run, _) in runs.iter().filter(|(_, kind)| *kind == Kind::Data) {
+            let start = run.start * cluster;
+            let len = (run.end * cluster).min(source.len()) - start;
+            image.span(at * cluster, len, source, start)?;
+            at += run.end - run.start;
+        }
     }
+    let l2: Arc<dyn BlockRead> = Arc::new(L2Tables::new(runs, data_at, tables, options));
+    image.span(l2_at * cluster, l2.len(), &l2, 0)?;
     Ok(image.finish(total * cluster)?)
 }
 
 /// Returns the numbers of the L2 tables that the runs need.
-pub(super) fn l2_tables(runs: &[Range<u64>], entries: u64) -> Vec<u64> {
+fn l2_tables(runs: &[(Range<u64>, Kind)], entries: u64) -> Vec<u64> {
     let mut tables: Vec<u64> = Vec::new();
-    for run in runs {
+    for (run, _) in runs {
         let first = run.start / entries;
         let next = tables.last().map_or(first, |last| first.max(last + 1));
         tables.extend(next..=(run.end - 1) / entries);
@@ -78,92 +112,94 @@ pub(super) fn l2_tables(runs: &[Range<u64>], entries: u64) -> Vec<u64> {
     tables
 }
 
-/// Refcounts of 16 bits, each 1.
-#[derive(Debug)]
-struct Ones {
-    count: u64,
-}
-
-impl BlockRead for Ones {
-    fn len(&self) -> u64 {
-        self.count * 2
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check_range(offset, buf.len() as u64, self.len())?;
-        for (at, byte) in (offset..).zip(buf) {
-            *byte = u8::from(at % 2 == 1);
-        }
-        Ok(())
-    }
-}
-
 /// The L2 tables of an image, made as they are read.
 #[derive(Debug)]
 struct L2Tables {
     /// Clusters of the disk, and the cluster of the image that the first one stands at.
-    runs: Vec<(Range<u64>, u64)>,
+    runs: Vec<(Range<u64>, Kind, u64)>,
     /// Numbers of the tables, in order.
     tables: Vec<u64>,
-    entries: u64,
-    cluster: u64,
+    options: Options,
 }
 
 impl L2Tables {
-    fn new(runs: &[Range<u64>], data_at: u64, tables: Vec<u64>, options: &Options) -> Self {
+    fn new(
+        runs: Vec<(Range<u64>, Kind)>,
+        data_at: u64,
+        tables: Vec<u64>,
+        options: &Options,
+    ) -> Self {
         let mut at = data_at;
-        let runs = runs
-            .iter()
-            .map(|run| {
-                let host = at;
+        let place = |(run, kind): (Range<u64>, Kind)| {
+            let host = at;
+            if kind != Kind::Zero {
                 at += run.end - run.start;
-                (run.clone(), host)
-            })
-            .collect();
+            }
+            (run, kind, host)
+        };
         Self {
-            runs,
+            runs: runs.into_iter().map(place).collect(),
             tables,
-            entries: options.l2_entries(),
-            cluster: options.cluster_size,
+            options: *options,
         }
     }
 
-    /// Fills entries of a table, from `first` on.
-    fn fill(&self, table: u64, first: u64, entries: &mut [[u8; 8]]) {
-        let start = table * self.entries + first;
-        let end = start + entries.len() as u64;
-        entries.fill([0; 8]);
-        let from = self.runs.partition_point(|(run, _)| run.end <= start);
-        for (run, host) in &self.runs[from..] {
+    /// Fills words of a table, from `first` on: an entry has one, or two with subclusters.
+    fn fill(&self, table: u64, first: u64, words: &mut [[u8; 8]]) {
+        let width = self.options.l2_entry_len() / 8;
+        let base = table * self.options.l2_entries();
+        let end = base + (first + words.len() as u64).div_ceil(width);
+        let start = base + first / width;
+        words.fill([0; 8]);
+        let from = self.runs.partition_point(|(run, ..)| run.end <= start);
+        for (run, kind, host) in &self.runs[from..] {
             if run.start >= end {
                 break;
             }
             for cluster in run.start.max(start)..run.end.min(end) {
-                let host = (host + (cluster - run.start)) * self.cluster;
-                let at = usize::try_from(cluster - start).unwrap_or(usize::MAX);
-                entries[at] = (COPIED | host).to_be_bytes();
+                let host = (host + (cluster - run.start)) * self.options.cluster_size;
+                let at = (cluster - base) * width;
+                for (word, value) in (at..at + width).zip(self.entry(*kind, host)) {
+                    let index = word
+                        .checked_sub(first)
+                        .and_then(|at| usize::try_from(at).ok());
+                    if let Some(place) = index.and_then(|index| words.get_mut(index)) {
+                        *place = value.to_be_bytes();
+                    }
+                }
             }
+        }
+    }
+
+    /// Returns the words of an entry.
+    fn entry(&self, kind: Kind, host: u64) -> [u64; 2] {
+        match (kind, self.options.extended_l2) {
+            (Kind::Data, _) => [COPIED | host, ALL_ALLOCATED],
+            (Kind::Room, _) => [COPIED | host, 0],
+            (Kind::Zero, false) => [ZERO, 0],
+            (Kind::Zero, true) => [0, ALL_ALLOCATED << 32],
         }
     }
 }
 
 impl BlockRead for L2Tables {
     fn len(&self) -> u64 {
-        self.tables.len() as u64 * self.cluster
+        self.tables.len() as u64 * self.options.cluster_size
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.len())?;
         let mut at = offset;
         let mut rest = buf;
+        let cluster = self.options.cluster_size;
         let mut entries = Vec::new();
         while !rest.is_empty() {
-            let within = at % self.cluster;
-            let room = usize::try_from(self.cluster - within).unwrap_or(usize::MAX);
+            let within = at % cluster;
+            let room = usize::try_from(cluster - within).unwrap_or(usize::MAX);
             let (part, behind) = rest.split_at_mut(room.min(rest.len()));
             let (first, end) = (within / 8, (within + part.len() as u64).div_ceil(8));
             entries.resize(usize::try_from(end - first).unwrap_or(0), [0; 8]);
-            let table = usize::try_from(at / self.cluster).unwrap_or(usize::MAX);
+            let table = usize::try_from(at / cluster).unwrap_or(usize::MAX);
             self.fill(self.tables[table], first, &mut entries);
             let from = usize::try_from(within % 8).unwrap_or(0);
             part.copy_from_slice(&entries.as_flattened()[from..from + part.len()]);
@@ -185,16 +221,46 @@ mod tests {
             cluster_size: 512,
             ..Options::default()
         };
-        let runs = [3..5, 70..200];
+        let runs = vec![
+            (3..5, Kind::Data),
+            (6..7, Kind::Zero),
+            (70..200, Kind::Room),
+        ];
         let tables = l2_tables(&runs, options.l2_entries());
         assert_eq!(tables, [0, 1, 2, 3]);
-        let l2 = L2Tables::new(&runs, 10, tables, &options);
+        let l2 = L2Tables::new(runs, 10, tables, &options);
         let mut expected = vec![0; 4 * 512];
         for (cluster, host) in (3..5).chain(70..200).zip(10_u64..) {
             let entry = (COPIED | (host * 512)).to_be_bytes();
             expected[cluster * 8..cluster * 8 + 8].copy_from_slice(&entry);
         }
+        expected[6 * 8 + 7] = 1;
         conformance::reader(&l2, &expected);
-        conformance::reader(&Ones { count: 3 }, &[0, 1, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn entries_with_subclusters_have_two_words() {
+        let options = Options {
+            cluster_size: 16_384,
+            extended_l2: true,
+            ..Options::default()
+        };
+        let runs = vec![
+            (1..2, Kind::Data),
+            (2..3, Kind::Zero),
+            (1030..1031, Kind::Room),
+        ];
+        let tables = l2_tables(&runs, options.l2_entries());
+        assert_eq!(tables, [0, 1]);
+        let l2 = L2Tables::new(runs, 4, tables, &options);
+        let mut expected = vec![0; 2 * 16_384];
+        let mut put = |at: usize, word: u64| {
+            expected[at..at + 8].copy_from_slice(&word.to_be_bytes());
+        };
+        put(16, COPIED | (4 * 16_384));
+        put(24, 0xffff_ffff);
+        put(40, 0xffff_ffff << 32);
+        put(16_384 + 6 * 16, COPIED | (5 * 16_384));
+        conformance::reader(&l2, &expected);
     }
 }

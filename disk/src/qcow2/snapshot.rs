@@ -16,7 +16,7 @@ use super::error::{Damage, Place, ReadError};
 /// A list may take so much, in bytes; QEMU has the same limit.
 const MAX_LEN: u64 = 64 << 20;
 
-/// A snapshot inside an image; what it holds cannot be read.
+/// A snapshot inside an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// Its identifier: a number, as a rule.
@@ -31,6 +31,10 @@ pub struct Snapshot {
     pub vm_state_size: u64,
     /// The disk's size then, where it is known, in bytes.
     pub disk_size: Option<u64>,
+    pub(super) l1_table_offset: u64,
+    pub(super) l1_size: u64,
+    /// Length of what versions added, in bytes.
+    pub(super) extra_len: u64,
 }
 
 /// The head of an entry.
@@ -59,12 +63,12 @@ struct RawSnapshot {
 
 const _: () = assert!(size_of::<RawSnapshot>() == 40);
 
-/// Reads `count` snapshots from `offset` on.
+/// Reads `count` snapshots from `offset` on, and returns how many bytes they take as well.
 pub(super) fn read(
     file: &dyn BlockRead,
     offset: u64,
     count: u32,
-) -> Result<Vec<Snapshot>, ReadError> {
+) -> Result<(Vec<Snapshot>, u64), ReadError> {
     let mut snapshots = Vec::new();
     let mut at = offset;
     for number in 0..count {
@@ -104,7 +108,10 @@ pub(super) fn read(
             nanoseconds: raw.date_nsec.get(),
             vm_state_size: extra_field(0).unwrap_or_else(|| raw.vm_state_size.get().into()),
             disk_size: extra_field(8),
+            l1_table_offset: raw.l1_table_offset.get(),
+            l1_size: raw.l1_size.get().into(),
+            extra_len,
         });
     }
-    Ok(snapshots)
+    Ok((snapshots, at.saturating_sub(offset)))
 }

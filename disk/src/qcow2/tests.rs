@@ -9,7 +9,7 @@ use crate::Unwatched;
 
 /// A disk that ends inside a cluster, with holes, zeros, text and noise.
 fn disk() -> Vec<u8> {
-    let mut disk = vec![0; (5 << 20) + 700];
+    let mut disk = vec![0; (5 << 20) + 1024];
     let mut state = 1_u32;
     for (at, byte) in disk[1 << 20..2 << 20].iter_mut().enumerate() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -30,6 +30,7 @@ fn options(version: u32, cluster_size: u64) -> Options {
     Options {
         version,
         cluster_size,
+        ..Options::default()
     }
 }
 
@@ -62,7 +63,9 @@ fn planned_images_read_back_in_every_version_and_cluster_size() {
     for version in [2, 3] {
         for bits in [9, 12, 16, 21] {
             let file = planned(&disk, &options(version, 1 << bits));
-            let image = Image::open(Arc::new(file)).unwrap();
+            let file: Arc<dyn BlockRead> = Arc::new(file);
+            assert_eq!(check(&file).unwrap().findings, []);
+            let image = Image::open(file).unwrap();
             assert_eq!(image.header().version, version);
             assert_eq!(image.header().cluster_size, 1 << bits);
             conformance::reader(&image, &disk);
@@ -78,7 +81,9 @@ fn compressed_images_read_back_and_do_not_depend_on_threads() {
             let options = options(version, 1 << bits);
             let file = packed(&disk, &options, codec, 3);
             assert!(file == packed(&disk, &options, codec, 1));
-            let image = Image::open(Arc::new(file)).unwrap();
+            let file: Arc<dyn BlockRead> = Arc::new(file);
+            assert_eq!(check(&file).unwrap().findings, []);
+            let image = Image::open(file).unwrap();
             assert_eq!(image.header().codec, codec);
             conformance::reader(&image, &disk);
         }
@@ -93,9 +98,21 @@ fn holes_are_holes_and_an_empty_disk_is_an_image() {
     for disk in [vec![], vec![0; 512], vec![0; 3 << 20]] {
         let file = planned(&disk, &Options::default());
         conformance::reader(&Image::open(Arc::new(file)).unwrap(), &disk);
-        let file = packed(&disk, &Options::default(), Codec::Zlib, 1);
-        conformance::reader(&Image::open(Arc::new(file)).unwrap(), &disk);
+        let file: Arc<dyn BlockRead> = Arc::new(packed(&disk, &Options::default(), Codec::Zlib, 1));
+        assert_eq!(check(&file).unwrap().findings, []);
+        conformance::reader(&Image::open(file).unwrap(), &disk);
     }
+}
+
+#[test]
+fn a_disk_is_rounded_up_to_whole_sectors() {
+    let disk = vec![7; 70_000];
+    let mut whole = disk.clone();
+    whole.resize(137 * 512, 0);
+    let file = planned(&disk, &Options::default());
+    conformance::reader(&Image::open(Arc::new(file)).unwrap(), &whole);
+    let file = packed(&disk, &Options::default(), Codec::Zlib, 1);
+    conformance::reader(&Image::open(Arc::new(file)).unwrap(), &whole);
 }
 
 #[test]
@@ -126,6 +143,125 @@ fn a_disk_that_is_too_large_for_its_clusters_is_refused() {
     let error = plan(&hole, &options(3, 512), 1, &mut Unwatched).unwrap_err();
     assert!(matches!(error, WriteError::TooLarge { .. }), "{error}");
     assert!(plan(&hole, &options(3, 65_536), 1, &mut Unwatched).is_ok());
+}
+
+/// Returns the bytes of a planned image.
+fn bytes_of(image: &forger_block::SparseImage) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(image.len()).unwrap()];
+    image.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn refcounts_of_every_width_and_subclusters_read_back() {
+    let disk = disk();
+    for refcount_bits in [1, 2, 4, 8, 32, 64] {
+        let options = Options {
+            refcount_bits,
+            extended_l2: refcount_bits > 2,
+            ..Options::default()
+        };
+        let image = Image::open(Arc::new(planned(&disk, &options))).unwrap();
+        assert_eq!(image.header().refcount_bits, refcount_bits);
+        assert_eq!(image.header().extended_l2, options.extended_l2);
+        conformance::reader(&image, &disk);
+        let image = Image::open(Arc::new(packed(&disk, &options, Codec::Zlib, 2))).unwrap();
+        conformance::reader(&image, &disk);
+    }
+    let wrong = [(2, 1, false), (3, 3, false), (3, 128, false), (2, 16, true)];
+    for (version, refcount_bits, extended_l2) in wrong {
+        let options = Options {
+            version,
+            refcount_bits,
+            extended_l2,
+            ..Options::default()
+        };
+        assert!(options.validate().is_err());
+    }
+}
+
+#[test]
+fn new_images_are_empty_and_as_large_as_asked_for() {
+    for (size, preallocation) in [
+        (0, Preallocation::Off),
+        (5 << 20, Preallocation::Off),
+        ((5 << 20) + 512, Preallocation::Metadata),
+        (1 << 20, Preallocation::Full),
+    ] {
+        let new = Create {
+            preallocation,
+            codec: Codec::Zstd,
+            lazy_refcounts: true,
+            ..Create::new(size)
+        };
+        let file = create(&new).unwrap();
+        let image = Image::open(Arc::new(bytes_of(&file))).unwrap();
+        assert_eq!(image.header().codec, Codec::Zstd);
+        conformance::reader(&image, &vec![0; usize::try_from(size).unwrap()]);
+        let len = match preallocation {
+            Preallocation::Off => 4 * 65_536,
+            _ => 5 * 65_536 + size.next_multiple_of(65_536),
+        };
+        assert_eq!(file.len(), len);
+    }
+    let huge = create(&Create::new(1 << 60)).unwrap_err();
+    assert!(matches!(huge, WriteError::TooLarge { .. }), "{huge}");
+}
+
+fn backed(name: &str) -> Named {
+    Named {
+        name: name.to_owned(),
+        format: Some("raw".to_owned()),
+    }
+}
+
+#[test]
+fn an_image_over_a_backing_file_has_what_differs() {
+    let base = disk();
+    let mut disk = base.clone();
+    disk[1 << 20..(1 << 20) + 65_536].fill(0);
+    disk[3 << 20] = 9;
+    disk.resize(6 << 20, 0);
+    for (version, clusters) in [(2, 2), (3, 1)] {
+        let source: Arc<dyn BlockRead> = Arc::new(disk.clone());
+        let backing = Backing {
+            named: backed("base.raw"),
+            disk: Arc::new(base.clone()),
+        };
+        let options = options(version, 65_536);
+        let file = plan_over(&source, &backing, &options, 2, &mut Unwatched).unwrap();
+        // Header, refcount table and block, L1 and L2 table, and what differs.
+        assert_eq!(file.len(), (5 + clusters) * 65_536);
+        let file: Arc<dyn BlockRead> = Arc::new(bytes_of(&file));
+        let header = Header::read(&file).unwrap();
+        assert_eq!(header.backing_file.as_deref(), Some("base.raw"));
+        assert_eq!(header.backing_format.as_deref(), Some("raw"));
+        let neighbours = Neighbours {
+            backing: Some(Arc::clone(&backing.disk)),
+            ..Neighbours::default()
+        };
+        conformance::reader(&Image::open_with(file, neighbours).unwrap(), &disk);
+    }
+    let new = Create {
+        backing: Some(backed("base.raw")),
+        preallocation: Preallocation::Metadata,
+        ..Create::new(5 << 20)
+    };
+    assert!(create(&new).is_err());
+    let new = Create {
+        options: Options {
+            extended_l2: true,
+            ..Options::default()
+        },
+        ..new
+    };
+    let file: Arc<dyn BlockRead> = Arc::new(bytes_of(&create(&new).unwrap()));
+    let neighbours = Neighbours {
+        backing: Some(Arc::new(base.clone())),
+        ..Neighbours::default()
+    };
+    let image = Image::open_with(file, neighbours).unwrap();
+    conformance::reader(&image, &base[..5 << 20]);
 }
 
 /// Changes a field of the header.

@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::mapped::{self, Mapped};
 
 /// An entry of the table for a block that is not there.
-const UNUSED: u32 = u32::MAX;
+pub(super) const UNUSED: u32 = u32::MAX;
 
 /// The largest table that is read, in bytes: enough for 2 TiB in blocks of 512 KiB.
 const MAX_TABLE: u64 = 16 << 20;
@@ -33,12 +33,14 @@ pub struct Image {
 
 /// The blocks of a dynamic image.
 #[derive(Debug)]
-struct Blocks {
-    size: u64,
+pub(super) struct Blocks {
+    pub(super) header_offset: u64,
+    pub(super) table_offset: u64,
+    pub(super) size: u64,
     /// The sector where each block's bitmap stands, with its data behind.
-    table: Vec<u32>,
+    pub(super) table: Vec<u32>,
     /// Length of a bitmap, in bytes, in whole sectors.
-    bitmap_len: u64,
+    pub(super) bitmap_len: u64,
     bitmaps: Cache<Vec<u8>>,
 }
 
@@ -72,6 +74,11 @@ impl Image {
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         self.blocks.is_none()
+    }
+
+    /// Returns the blocks of a dynamic image.
+    pub(super) fn blocks(&self) -> Option<&Blocks> {
+        self.blocks.as_ref()
     }
 
     /// Returns where a piece of the disk stands in the file, `None` for zeros, and its length, at
@@ -147,11 +154,20 @@ impl Blocks {
         let (words, _) = bytes.as_chunks::<4>();
         let bitmap_len = (size / 4096).next_multiple_of(512);
         Ok(Self {
+            header_offset: offset,
+            table_offset,
             size,
             table: words.iter().map(|word| u32::from_be_bytes(*word)).collect(),
             bitmap_len,
             bitmaps: Cache::new(bitmap_len, BITMAPS),
         })
+    }
+
+    /// Returns the length of the table, in bytes.
+    pub(super) fn table_len(&self) -> u64 {
+        u64::try_from(self.table.len())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(4)
     }
 
     fn piece(

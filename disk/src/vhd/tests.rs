@@ -87,3 +87,31 @@ fn damage_is_refused() {
         Err(WriteError::TooLarge { .. })
     ));
 }
+
+#[test]
+fn the_check_finds_damage_and_says_where() {
+    let found = |bytes: Vec<u8>| {
+        let file: Arc<dyn BlockRead> = Arc::new(bytes);
+        let report = check(&file).unwrap();
+        let words: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+        words.join("; ")
+    };
+    let source: Arc<dyn BlockRead> = Arc::new(disk());
+    assert_eq!(found(bytes(&plan_fixed(&source).unwrap())), "");
+    let dynamic = dynamic();
+    assert_eq!(found(dynamic.clone()), "");
+    let with = |at: usize, bytes: &[u8]| {
+        let mut changed = dynamic.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        found(changed)
+    };
+    assert_eq!(
+        with(100, &[7]),
+        "copy of the footer at the start: its checksum is wrong"
+    );
+    assert!(with(dynamic.len() - 400, &[7]).starts_with("footer: its checksum"));
+    assert!(with(600, &[7]).contains("dynamic header"));
+    // The table: the first block over the table itself, and beyond the end.
+    assert!(with(1536, &3_u32.to_be_bytes()).contains("shares bytes"));
+    assert!(with(1536, &1_000_000_u32.to_be_bytes()).starts_with("block 0: "));
+}

@@ -56,6 +56,17 @@ impl Image {
     /// A file that is no VHDX image, one that needs its parent or was not closed, and a damaged
     /// one.
     pub fn open(file: Arc<dyn BlockRead>) -> std::result::Result<Self, ReadError> {
+        let image = Self::open_unclean(file)?;
+        if header(&image.file)?.log_guid != [0; 16] {
+            return Err(ReadError::Unsupported {
+                what: "an image that was not closed: its log has to be replayed, and it",
+            });
+        }
+        Ok(image)
+    }
+
+    /// Opens an image whose log may have to be replayed.
+    pub(super) fn open_unclean(file: Arc<dyn BlockRead>) -> std::result::Result<Self, ReadError> {
         let mut magic = [0; 8];
         if file.len() < MIB {
             return Err(ReadError::NotVhdx);
@@ -67,11 +78,6 @@ impl Image {
         let header = header(&file)?;
         if header.version.get() != 1 {
             return Err(field("Version", header.version.get().into()));
-        }
-        if header.log_guid != [0; 16] {
-            return Err(ReadError::Unsupported {
-                what: "an image that was not closed: its log has to be replayed, and it",
-            });
         }
         let (bat, metadata) = regions(&file)?;
         let facts = Facts::read(&file, &metadata)?;
@@ -112,10 +118,21 @@ impl Image {
         self.sector_size
     }
 
+    /// Returns how many blocks the disk has.
+    pub(super) fn blocks(&self) -> u64 {
+        self.size.div_ceil(self.block_size.max(1))
+    }
+
+    /// Returns how many bytes of a block the disk needs.
+    pub(super) fn block_len(&self, block: u64) -> u64 {
+        // The last block may be cut where the disk ends.
+        let start = block.saturating_mul(self.block_size);
+        self.block_size.min(self.size.saturating_sub(start))
+    }
+
     /// Checks that the table is as long as the disk needs.
     fn check_bat(&self) -> std::result::Result<(), ReadError> {
-        let blocks = self.size.div_ceil(self.block_size.max(1));
-        let Some(last) = blocks.checked_sub(1) else {
+        let Some(last) = self.blocks().checked_sub(1) else {
             return Ok(());
         };
         let entries = entry_index(last, self.chunk_ratio).saturating_add(1);
@@ -142,7 +159,7 @@ impl Image {
     }
 
     /// Returns where a block stands in the file; `None` for one of zeros.
-    fn block(&self, block: u64) -> std::result::Result<Option<u64>, ReadError> {
+    pub(super) fn block(&self, block: u64) -> std::result::Result<Option<u64>, ReadError> {
         let entry = self.entry(block)?;
         let size = self.file.len();
         let wrong = ReadError::Entry { block, entry, size };
@@ -150,11 +167,8 @@ impl Image {
             state::NOT_PRESENT | state::UNDEFINED | state::ZERO | state::UNMAPPED => Ok(None),
             state::FULLY_PRESENT => {
                 let offset = (entry >> 20).saturating_mul(MIB);
-                // The last block may be cut where the disk ends.
-                let start = block.saturating_mul(self.block_size);
-                let needed = self.block_size.min(self.size.saturating_sub(start));
                 let inside = offset
-                    .checked_add(needed)
+                    .checked_add(self.block_len(block))
                     .is_some_and(|end| end <= size && offset >= MIB);
                 inside.then_some(Some(offset)).ok_or(wrong)
             }
@@ -237,7 +251,7 @@ fn field(field: &'static str, value: u64) -> ReadError {
 }
 
 /// Reads the newer one of the two headers that are whole.
-fn header(file: &dyn BlockRead) -> std::result::Result<RawHeader, ReadError> {
+pub(super) fn header(file: &dyn BlockRead) -> std::result::Result<RawHeader, ReadError> {
     let mut newest: Option<RawHeader> = None;
     for offset in HEADERS {
         let mut bytes = vec![0; HEADER_LEN];
@@ -259,7 +273,9 @@ fn header(file: &dyn BlockRead) -> std::result::Result<RawHeader, ReadError> {
 }
 
 /// Reads where block allocation table and metadata stand.
-fn regions(file: &dyn BlockRead) -> std::result::Result<(Range<u64>, Range<u64>), ReadError> {
+pub(super) fn regions(
+    file: &dyn BlockRead,
+) -> std::result::Result<(Range<u64>, Range<u64>), ReadError> {
     for offset in REGION_TABLES {
         let mut bytes = vec![0; TABLE_LEN];
         file.read_at(offset, &mut bytes)?;

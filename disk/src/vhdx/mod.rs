@@ -16,6 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 mod error;
 mod image;
 pub(crate) mod layout;
@@ -24,6 +25,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+pub use self::check::check;
 pub use self::error::{ReadError, WriteError};
 pub use self::image::Image;
 pub use self::plan::{Options, plan};

@@ -97,3 +97,30 @@ fn damage_is_refused() {
         assert!(open(&bad).unwrap().read_at(0, &mut [0]).is_err(), "{entry}");
     }
 }
+
+#[test]
+fn the_check_finds_damage_and_says_where() {
+    let file = planned(512);
+    let with = |at: usize, bytes: &[u8]| {
+        let mut changed = file.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        let file: Arc<dyn BlockRead> = Arc::new(changed);
+        let report = check(&file).unwrap();
+        let words: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+        (report.is_sound(), words.join("; "))
+    };
+    assert_eq!(with(0, b"vhdxfile"), (true, String::new()));
+    // One header may be out of date, region tables may not.
+    assert!(with(65_600, &[7]).0);
+    let (sound, words) = with((256 << 10) + 20, &[7]);
+    assert!(!sound && words.starts_with("the region table at offset 262144"));
+    let bat = 2 << 20;
+    let entry = |value: u64| with(bat, &value.to_le_bytes()).1;
+    assert!(entry((1 << 40) | 6).starts_with("block 0: "));
+    assert!(entry(5).starts_with("block 0: "));
+    // Over the block allocation table, which stands at 2 MiB, and over another block.
+    assert!(entry((2 << 20) | 6).contains("shares bytes with the block allocation table"));
+    assert!(entry((5 << 20) | 6).contains("shares bytes with block"));
+    let metadata = with((3 << 20) + (64 << 10), &(3_u64 << 20).to_le_bytes()).1;
+    assert!(metadata.starts_with("image: BlockSize"), "{metadata}");
+}

@@ -30,6 +30,7 @@ const GRAINS: u64 = 8 << 20;
 #[derive(Debug)]
 pub struct Image {
     file: Arc<dyn BlockRead>,
+    header: RawHeader,
     size: u64,
     /// Size of a grain, in bytes.
     grain: u64,
@@ -90,6 +91,7 @@ impl Image {
             zeroed: flags & flag::ZEROED != 0,
             tables: Cache::new(entries.saturating_mul(4), TABLES),
             grains: Cache::new(grain, GRAINS),
+            header,
             file,
         })
     }
@@ -98,6 +100,36 @@ impl Image {
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         self.compressed
+    }
+
+    pub(super) fn header(&self) -> &RawHeader {
+        &self.header
+    }
+
+    /// Returns the sectors of the grain tables.
+    pub(super) fn directory(&self) -> &[u32] {
+        &self.directory
+    }
+
+    /// Returns the sector of the copy of the grain directory, if there is one.
+    pub(super) fn redundant(&self) -> Option<u64> {
+        let there = self.header.flags.get() & flag::REDUNDANT != 0;
+        there.then_some(self.header.rgd_offset.get())
+    }
+
+    /// Returns how many entries a grain table has.
+    pub(super) fn table_entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Returns the size of a grain, in bytes.
+    pub(super) fn grain_len(&self) -> u64 {
+        self.grain
+    }
+
+    /// Tells whether an entry of a grain table refers to a grain.
+    pub(super) fn is_grain(&self, sector: u32) -> bool {
+        sector != 0 && !(sector == 1 && self.zeroed)
     }
 
     /// Returns where the rest of a grain is.
@@ -124,7 +156,7 @@ impl Image {
         let entry = index.checked_rem(self.entries).unwrap_or(0);
         let entry = usize::try_from(entry).unwrap_or(usize::MAX);
         let sector = entries.get(entry).copied().unwrap_or(0);
-        if sector == 0 || sector == 1 && self.zeroed {
+        if !self.is_grain(sector) {
             return Ok(Place::Zeros);
         }
         let start = u64::from(sector).saturating_mul(512);
@@ -329,7 +361,7 @@ fn read_descriptor(file: &dyn BlockRead, header: &RawHeader) -> std::result::Res
 }
 
 /// Reads a table of sector numbers.
-fn read_words(
+pub(super) fn read_words(
     file: &dyn BlockRead,
     sector: u64,
     count: u64,

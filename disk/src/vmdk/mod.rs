@@ -16,6 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 mod error;
 pub(crate) mod header;
 mod image;
@@ -25,6 +26,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use self::check::check;
 pub use self::error::{ReadError, WriteError};
 pub use self::image::Image;
 pub use self::plan::plan;

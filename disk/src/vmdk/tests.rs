@@ -119,3 +119,40 @@ fn a_stream_that_was_cut_or_changed_is_refused() {
         assert!(open(&bad).unwrap().read_at(0, &mut [0]).is_err(), "{at}");
     }
 }
+
+#[test]
+fn the_check_finds_damage_and_says_where() {
+    let found = |bytes: &[u8]| {
+        let file: Arc<dyn BlockRead> = Arc::new(bytes.to_vec());
+        let report = check(&file).unwrap();
+        let words: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+        words.join("; ")
+    };
+    let (plain, stream) = (planned(), streamed(1));
+    assert_eq!(found(&plain), "");
+    assert_eq!(found(&stream), "");
+    let with = |file: &[u8], at: usize, word: u32| {
+        let mut changed = file.to_vec();
+        changed[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        found(&changed)
+    };
+    // Header and descriptor take 21 sectors; copy of the directory, copies of the tables, directory,
+    // tables, grains.
+    let tables = |copy: usize| (21 + copy * 13 + 1) * 512;
+    assert!(with(&plain, tables(0), 1).starts_with("grain table 0: its copy differs"));
+    let beyond = with(&plain, tables(1), 1 << 30);
+    assert!(beyond.contains("the grain of guest offset 0: "), "{beyond}");
+    let shared = with(&plain, tables(1), 5);
+    assert!(
+        shared.contains("shares bytes with header and descriptor"),
+        "{shared}"
+    );
+    // The first grain's marker, and the end of the stream.
+    let marker = with(&stream, 65_536, 7);
+    assert_eq!(
+        marker,
+        "the grain of guest offset 0: its marker names sector 7"
+    );
+    let cut = with(&stream, stream.len() - 4, 7);
+    assert!(cut.starts_with("end of the stream: "), "{cut}");
+}

@@ -12,9 +12,10 @@ use forger_disk::{qcow2, vhdx};
 use serde_json::json;
 
 pub(super) use self::target::Target;
+use crate::args::qcow2::{BackingArgs, Qcow2Args};
 use crate::args::read::ReadArgs;
 use crate::args::run::WriteArgs;
-use crate::args::size::{self, human};
+use crate::args::size::human;
 use crate::args::{self, Global};
 use crate::config;
 use crate::exit::Failure;
@@ -46,6 +47,7 @@ Examples:
   forger convert disk.qcow2#root root.ext4 --format raw
   curl -s https://example.org/disk.raw.xz | forger convert - disk.qcow2
   forger convert overlay.qcow2 whole.qcow2 --allow-backing base.qcow2
+  forger convert disk.raw overlay.qcow2 --backing base.qcow2
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
 )]
@@ -74,14 +76,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME[:LEVEL]", value_parser = compression)]
     compress: Option<(qcow2::Codec, i32)>,
 
-    /// Size of a cluster of qcow2: 512 to 2M [default: 64K]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    cluster_size: Option<u64>,
-
-    /// Version of qcow2: 2 (compat 0.10) or 3 (compat 1.1) [default: 3]
-    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(2..=3))]
-    qcow2_version: Option<u32>,
-
     /// Size of a sector of the disk in a vhdx: 512 or 4096 [default: 512]
     #[arg(long, value_name = "BYTES", value_parser = sector_size)]
     sector_size: Option<u64>,
@@ -89,6 +83,12 @@ pub(crate) struct Args {
     /// Threads that read and compress [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    qcow2: Qcow2Args,
+
+    #[command(flatten)]
+    backing: BackingArgs,
 
     #[command(flatten)]
     read: ReadArgs,
@@ -139,6 +139,7 @@ struct Made {
 fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let target = args.target()?;
     let output = Output::check(&args.out, args.write)?;
+    let base = args.backing.find(&args.out)?;
     let threads = args.threads.map_or_else(config::processors, usize::from);
     let input = Input::open(&args.input, &args.read, target == Target::Raw, console)?;
     let input_format = input.format();
@@ -159,7 +160,22 @@ fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let size = disk.len();
     console.meter().expect(size);
     let check = || input.check_unchanged();
-    let file_len = target.write(disk, &output, threads, console, check)?;
+    let file_len = match (base, &target) {
+        (Some(base), Target::Qcow2(options, None)) => {
+            let backing = qcow2::Backing {
+                disk: base.open(&args.read)?,
+                named: base.named,
+            };
+            target::write_over(&disk, &backing, options, &output, threads, console, check)?
+        }
+        (Some(_), _) => {
+            return Err(
+                Failure::usage("--compress and --backing cannot go together")
+                    .help("without --compress the image has what differs from the backing file"),
+            );
+        }
+        (None, target) => target.write(disk, &output, threads, console, check)?,
+    };
     Ok(Made::of(&output, &target, input_format, size, file_len))
 }
 
@@ -214,13 +230,13 @@ impl Args {
                 &[Format::Qcow2, Format::Vmdk],
             ),
             (
-                "--cluster-size",
-                self.cluster_size.is_some(),
+                "--backing",
+                self.backing.backing.is_some(),
                 &[Format::Qcow2],
             ),
             (
-                "--qcow2-version",
-                self.qcow2_version.is_some(),
+                self.qcow2.given().unwrap_or_default(),
+                self.qcow2.given().is_some(),
                 &[Format::Qcow2],
             ),
             ("--sector-size", self.sector_size.is_some(), &[Format::Vhdx]),
@@ -248,12 +264,8 @@ impl Args {
     }
 
     fn qcow2(&self) -> Result<Target, Failure> {
-        let default = qcow2::Options::default();
-        let options = qcow2::Options {
-            version: self.qcow2_version.unwrap_or(default.version),
-            cluster_size: self.cluster_size.unwrap_or(default.cluster_size),
-        };
-        let valid = options.validate().and_then(|()| match self.compress {
+        let options = self.qcow2.options()?;
+        let valid = match self.compress {
             Some((codec, level)) => qcow2::Compression {
                 codec,
                 level,
@@ -261,7 +273,7 @@ impl Args {
             }
             .validate(&options),
             None => Ok(()),
-        });
+        };
         valid.map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Target::Qcow2(options, self.compress))
     }
@@ -296,10 +308,10 @@ pub(super) fn target_for(
         out: out.to_owned(),
         format,
         compress,
-        cluster_size: None,
-        qcow2_version: None,
         sector_size,
         threads: None,
+        qcow2: Qcow2Args::default(),
+        backing: BackingArgs::default(),
         read: ReadArgs::default(),
         write: WriteArgs {
             force: false,

@@ -108,6 +108,34 @@ impl Target {
     }
 }
 
+/// Writes the qcow2 image that a disk has over a backing file, as [`Target::write`] does.
+///
+/// # Errors
+/// As there.
+pub(super) fn write_over(
+    disk: &Arc<dyn BlockRead>,
+    backing: &qcow2::Backing,
+    options: &qcow2::Options,
+    output: &Output,
+    threads: usize,
+    console: &mut Console,
+    check: impl FnOnce() -> Result<(), Failure>,
+) -> Result<u64, Failure> {
+    let what = || format!("cannot make {}", output.product());
+    let block = |error| remedy::block(what(), error);
+    console.start_phase("look for differences");
+    let image = qcow2::plan_over(disk, backing, options, threads, console)
+        .map_err(|error| Refused::from(error).failure(what()))?;
+    let mut sink = output.open_forward(console.signals())?;
+    console.start_phase("convert");
+    copy(&image, &mut *sink, threads, console).map_err(block)?;
+    let len = sink.position();
+    check()?;
+    console.finishing();
+    sink.finish().map_err(block)?;
+    Ok(len)
+}
+
 /// Why an image cannot be made.
 enum Refused {
     Block(forger_block::Error),
