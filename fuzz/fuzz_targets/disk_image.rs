@@ -1,6 +1,6 @@
 //! A damaged or hostile image file of any format is read to an end.
 //!
-//! Oracle: opening and reading come to an end without a panic and within the memory that the caller
+//! Oracle: checking, opening and reading come to an end without a panic and within the memory that the caller
 //! allows; runs make progress; what is a hole reads as zeros; reading a range in pieces gives what
 //! reading it at once does. The input's first byte chooses a good image, the rest changes it: a list
 //! of places and bytes.
@@ -9,7 +9,7 @@
 use std::sync::{Arc, OnceLock};
 
 use forger_block::{BlockRead, BlockSink, Forward, MemorySink, PlacedSink, Run, SparseImage};
-use forger_disk::{Container, Format, Unwatched, detect, qcow2, vhd, vhdx, vmdk};
+use forger_disk::{Container, Format, Unwatched, check, detect, qcow2, vhd, vhdx, vmdk};
 use libfuzzer_sys::fuzz_target;
 
 /// What is read of a disk at most, in bytes.
@@ -32,6 +32,8 @@ fuzz_target!(|input: &[u8]| {
     }
     let file: Arc<dyn BlockRead> = Arc::new(file);
     let format = detect(&file).expect("memory can be read");
+    // Whatever it finds, the check ends.
+    let _ = check(&file, format);
     let neighbours = qcow2::Neighbours {
         backing: Some(Arc::new(vec![7_u8; 100_000])),
         data: Some(Arc::new(vec![9_u8; 200_000])),

@@ -59,6 +59,10 @@ impl Refcounts {
             report.error(Place::Header, damage);
             return Ok(None);
         }
+        if len == 0 {
+            report.error(Place::Header, "there is no refcount table");
+            return Ok(None);
+        }
         let inside = offset
             .checked_add(len)
             .is_some_and(|end| i64::try_from(end).is_ok());
