@@ -23,7 +23,13 @@ fn images(scratch: &Scratch) -> Vec<PathBuf> {
     let backing = create(&["-u", "-b", &secret, "-F", "raw"], "backing.qcow2");
     let relative = create(&["-u", "-b", SECRET, "-F", "raw"], "relative.qcow2");
     let unsaid = create(&["-u", "-b", &secret, "-F", "qcow2"], "qcow2.qcow2");
-    let itself = create(&["-u", "-b", "itself.qcow2", "-F", "qcow2"], "itself.qcow2");
+    // qemu-img makes none that names itself.
+    let other = create(
+        &["-u", "-b", "itself.qcow2", "-F", "qcow2"],
+        "renamed.qcow2",
+    );
+    let itself = scratch.path("itself.qcow2");
+    fs::rename(other, &itself).unwrap();
     // qemu-img would make the data file anew.
     let data = create(&["-o", "data_file=data.raw"], "data.qcow2");
     let mut bytes = fs::read(&data).unwrap();

@@ -87,11 +87,11 @@ fn images_of_every_kind_are_read_as_qemu_img_and_imago_read_them() {
         let image = scratch.path(&name);
         qemu_img(
             &scratch,
-            &format!("create -q -f qcow2 -o {options} {name} 6M"),
+            &format!("create -q -f qcow2 -o {options} {name} 8M"),
         );
         write(&image, &guest);
         if compressed {
-            write(&image, &["write -c -P 6 4M 2M", "write -P 7 5M 3k"]);
+            write(&image, &["write -c -P 6 6M 2M", "write -P 7 7M 3k"]);
         }
         let bytes = assert_read(&scratch, &image, &[]);
         let known = !options.contains("extended_l2") && !options.contains("zstd");
@@ -142,7 +142,9 @@ fn data_in_other_files_is_read_with_leave() {
     let scratch = Scratch::new();
     for (number, raw) in ["off", "on"].into_iter().enumerate() {
         let (name, data) = (format!("{number}.qcow2"), format!("{number}.data"));
-        let options = format!("data_file={data},data_file_raw={raw}");
+        // Relative ones QEMU looks up in the current folder.
+        let path = scratch.path(&data);
+        let options = format!("data_file={},data_file_raw={raw}", path.display());
         qemu_img(
             &scratch,
             &format!("create -q -f qcow2 -o {options} {name} 3M"),

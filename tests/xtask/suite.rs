@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 40] = [
+const TOOLS: [(&str, &str); 39] = [
     ("blkid", "util-linux"),
     ("bsdtar", "libarchive-tools"),
     ("busybox", "busybox-static"),
