@@ -25,6 +25,7 @@ mod large;
 mod machines;
 mod maintenance;
 mod mkfs;
+mod oci;
 mod options;
 mod partition;
 mod property;

@@ -53,6 +53,11 @@ pub(crate) fn platform() -> forger_oci::Platform {
     forger_oci::Platform::new("linux", std::env::consts::ARCH, None)
 }
 
+/// Returns the effective group id.
+pub(crate) fn group() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
 /// Returns the folder for unnamed temporary files.
 pub(crate) fn scratch_folder() -> PathBuf {
     variable("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)

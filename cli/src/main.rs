@@ -15,6 +15,7 @@ mod listing;
 mod lost_found;
 mod medium;
 mod network;
+mod oci;
 mod output;
 mod print;
 mod progress;

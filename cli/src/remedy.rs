@@ -148,6 +148,9 @@ fn oci_help(error: &Oci) -> Option<String> {
             "choose one with --platform: {}",
             platforms.join(", ")
         )),
+        Oci::Mismatch { .. } | Oci::Length { .. } | Oci::DiffId { .. } => {
+            Some("the image is damaged or was changed: fetch or make it again".to_owned())
+        }
         Oci::Read { source, .. } => {
             let inner = source.get_ref()?;
             inner.downcast_ref::<Oci>().and_then(oci_help)

@@ -51,6 +51,12 @@ pub trait Source {
         false
     }
 
+    /// Tells whether it is a layer of a container image: names that begin with `.wh.` take away what the
+    /// sources before it brought ([`Whiteout`](crate::tree::Whiteout)).
+    fn has_whiteouts(&self) -> bool {
+        false
+    }
+
     /// Returns what came up since the last call and deserves the user's attention.
     fn take_notes(&mut self) -> Vec<Note> {
         Vec::new()
@@ -74,6 +80,10 @@ impl<S: Source + ?Sized> Source for &mut S {
         (**self).keeps_folders()
     }
 
+    fn has_whiteouts(&self) -> bool {
+        (**self).has_whiteouts()
+    }
+
     fn take_notes(&mut self) -> Vec<Note> {
         (**self).take_notes()
     }
@@ -94,6 +104,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn keeps_folders(&self) -> bool {
         (**self).keeps_folders()
+    }
+
+    fn has_whiteouts(&self) -> bool {
+        (**self).has_whiteouts()
     }
 
     fn take_notes(&mut self) -> Vec<Note> {

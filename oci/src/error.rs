@@ -41,6 +41,14 @@ pub enum Error {
         /// The digest of what is there.
         found: String,
     },
+    /// What a layer's blob holds, decompressed, is not what the image's configuration says.
+    #[error("a layer holds something else than its diff_id {digest} says: its digest is {found}")]
+    DiffId {
+        /// The digest of the decompressed layer in the configuration.
+        digest: String,
+        /// The digest of what is there.
+        found: String,
+    },
     /// A blob is longer or shorter than its descriptor says.
     #[error("blob {digest} has {found} bytes, its descriptor says {size}")]
     Length {

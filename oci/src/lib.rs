@@ -7,12 +7,17 @@
 pub mod artifact;
 pub mod blob;
 pub mod http;
+pub mod image;
+pub mod layer;
+pub mod layout;
 pub mod manifest;
 pub mod media_type;
 pub mod registry;
+pub mod rootless;
 
 mod copy;
 mod digest;
+mod docker_archive;
 mod error;
 mod platform;
 mod reference;
@@ -24,6 +29,7 @@ pub use oci_spec::image::{
 
 pub use copy::{Copied, CopyOptions, CopyPlan};
 pub use digest::{Algorithm, Digest, Hasher};
+pub use docker_archive::DockerArchive;
 pub use error::{Error, Result};
 pub use platform::Platform;
 pub use reference::{DEFAULT_HOST, DEFAULT_TAG, Reference};

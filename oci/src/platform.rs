@@ -65,6 +65,16 @@ impl Platform {
         )
     }
 
+    /// Returns the platform as a descriptor in an index names it.
+    #[must_use]
+    pub fn to_spec(&self) -> spec::Platform {
+        let mut platform = spec::Platform::default();
+        platform.set_os(self.os.as_str().into());
+        platform.set_architecture(self.architecture.as_str().into());
+        platform.set_variant(self.variant.clone());
+        platform
+    }
+
     /// Tells how well an image for `image` fits on this platform: `None` when it does not run, else
     /// the lower the better.
     ///

@@ -11,6 +11,7 @@ pub mod e2fsprogs;
 pub mod forger;
 pub mod generated;
 pub mod gnutar;
+pub mod images;
 pub mod initramfs;
 pub mod judge;
 pub mod mount;

@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 39] = [
+const TOOLS: [(&str, &str); 40] = [
     ("blkid", "util-linux"),
     ("bsdtar", "libarchive-tools"),
     ("busybox", "busybox-static"),
@@ -40,6 +40,7 @@ const TOOLS: [(&str, &str); 39] = [
     ("strace", "strace"),
     ("tar", "tar"),
     ("time", "time"),
+    ("umoci", "umoci"),
     ("veritysetup", "cryptsetup-bin"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),

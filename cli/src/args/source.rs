@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::Args;
+use forger_oci::Platform;
 
 use super::inject::{self, Inject};
 use super::owner::{self, Owner};
@@ -14,7 +15,8 @@ use crate::exit::Failure;
 pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any compression, a FIFO, \
                                       - for standard input, a folder, or an ext2, ext3 or ext4 image, \
                                       alone or on a disk (vm.qcow2#root), or a folder in one \
-                                      (rootfs.ext4:/srv)";
+                                      (rootfs.ext4:/srv), or a container image: oci:DIR[:NAME], \
+                                      oci-archive:FILE, docker-archive:FILE, oci://REGISTRY/NAME";
 
 /// The source and what changes on the way in.
 #[derive(Args, Clone, Debug, Default)]
@@ -87,6 +89,19 @@ pub(crate) struct SourceArgs {
     /// Reads on after the end-of-archive marker: several tars one after the other
     #[arg(long)]
     pub(crate) concatenated: bool,
+
+    /// The platform of a container image for several: os/arch or os/arch/variant [default: linux and
+    /// this machine's architecture]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<Platform>,
+
+    /// Installs /sbin/forger-init, a script that starts what the container image says: entrypoint,
+    /// arguments, environment, folder, user
+    ///
+    /// For microVMs that boot with init=/sbin/forger-init. The script needs /bin/sh in the image; when
+    /// the program has ended, it powers the machine off.
+    #[arg(long)]
+    pub(crate) init_from_config: bool,
 
     #[command(flatten)]
     pub(crate) read: ReadArgs,

@@ -116,6 +116,10 @@ impl<S: Source> Source for Sealed<S> {
         self.source.keeps_folders()
     }
 
+    fn has_whiteouts(&self) -> bool {
+        self.source.has_whiteouts()
+    }
+
     fn take_notes(&mut self) -> Vec<Note> {
         self.source.take_notes()
     }

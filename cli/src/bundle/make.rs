@@ -172,6 +172,7 @@ fn describe<S>(options: &Options, image: &Image<S>, blake3: [u8; 32]) -> Manifes
         arch: options.arch.clone(),
         kernel_ref: options.kernel_ref.clone(),
         description: options.description.clone(),
+        config: options.config.clone(),
         format_version: FORMAT_VERSION,
         image_size: Some(image.size),
         uuid: Some(manifest::uuid_text(&image.uuid)),

@@ -30,6 +30,9 @@ pub struct Manifest {
     /// Version of the bundle format, [`FORMAT_VERSION`] in those that are made now.
     #[serde(default)]
     pub format_version: u32,
+    /// How the container image that it was made from is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<RunConfig>,
     /// Length of `rootfs.ext4` in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<u64>,
@@ -51,6 +54,26 @@ pub struct Manifest {
     /// Level of compression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<i32>,
+}
+
+/// How a container image is run: the part of its configuration that says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// The program and its first arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entrypoint: Vec<String>,
+    /// Further arguments, or the program where there is no entrypoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cmd: Vec<String>,
+    /// The environment, `NAME=VALUE` each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// The folder to start in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub working_dir: String,
+    /// The user, perhaps with a group: `name`, `uid`, `uid:gid`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
 }
 
 impl Manifest {

@@ -72,6 +72,6 @@ mod zero_subtrees;
 pub use error::{Error, OpenError};
 pub use file::BundleFile;
 pub use make::{Made, make};
-pub use manifest::{FORMAT_VERSION, Manifest};
+pub use manifest::{FORMAT_VERSION, Manifest, RunConfig};
 pub use open::{Facts, extract, show, verify};
 pub use options::Options;

@@ -3,7 +3,7 @@
 use forger_fs::ext4;
 
 use super::error::Error;
-use super::manifest;
+use super::manifest::{self, RunConfig};
 
 /// How a bundle is made. Equal input and options give equal bytes, with any number of threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Options {
     pub kernel_ref: Option<String>,
     /// What the image is for: at most 64 KiB.
     pub description: Option<String>,
+    /// How the container image that it is made from is run, to be said in the manifest.
+    pub config: Option<RunConfig>,
     /// Level of compression, 1..=22. Levels from 8 on take windows of 8 MiB in place of 4 MiB, those
     /// from 16 on 16 MiB, and so more memory.
     pub level: i32,
@@ -43,6 +45,7 @@ impl Options {
             arch: arch.into(),
             kernel_ref: None,
             description: None,
+            config: None,
             level: 3,
             threads: 1,
         }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use forger::bundle::{self, Made};
+use forger::bundle::{self, Made, RunConfig};
 use forger_fs::ext4;
 use serde_json::json;
 
@@ -82,6 +82,10 @@ struct BundleArgs {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 
+    /// Says in the manifest how a container image is run: entrypoint, arguments, environment, folder, user
+    #[arg(long)]
+    image_config: bool,
+
     /// The bundle to make: a file, a folder, or - for standard output; not needed with --dry-run
     ///
     /// In a folder the bundle is called NAME-ARCH-DIGITS.tar.zst, with the first 12 digits of its
@@ -119,7 +123,7 @@ fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, S
     }
     let environment = Environment::real();
     let mut notes = Vec::new();
-    let options = args
+    let mut options = args
         .bundle
         .options(args.image.options(&environment, &mut notes)?);
     options
@@ -143,6 +147,9 @@ fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, S
     )?;
     inputs.warn_of(output.as_ref().and_then(BundleOutput::folder), console);
     let source = named.shown();
+    if args.bundle.image_config {
+        options.config = Some(run_config(&inputs, &source)?);
+    }
     let Some(output) = output else {
         let summary =
             ext4::dry_run(&mut inputs.layers(), &options.ext4, console).map_err(|error| {
@@ -158,6 +165,23 @@ fn make(args: &Args, format: Format, console: &mut Console) -> Result<(Stream, S
     console.finishing();
     let path = output.publish(file, &made, console)?;
     Ok((output.result_stream(), report(format, &path, &made)))
+}
+
+/// Takes what a container image says how it is run.
+fn run_config(inputs: &Inputs, source: &str) -> Result<RunConfig, Failure> {
+    let Some(config) = inputs.config() else {
+        return Err(Failure::usage(format!(
+            "--image-config: {source} is no container image, and has no configuration"
+        )));
+    };
+    let run = config.config().clone().unwrap_or_default();
+    Ok(RunConfig {
+        entrypoint: run.entrypoint().clone().unwrap_or_default(),
+        cmd: run.cmd().clone().unwrap_or_default(),
+        env: run.env().clone().unwrap_or_default(),
+        working_dir: run.working_dir().clone().unwrap_or_default(),
+        user: run.user().clone().unwrap_or_default(),
+    })
 }
 
 impl Args {

@@ -21,6 +21,7 @@ use crate::config::Environment;
 use crate::exit::Failure;
 use crate::image::Opened;
 use crate::lost_found;
+use crate::oci;
 use crate::progress::Console;
 use crate::remedy;
 
@@ -48,14 +49,16 @@ impl Compared {
         let named = Named::any(typed);
         let address = Address::parse(typed, |path| path.exists());
         let inside = address.path.is_some() || address.part.is_some();
-        let mut compared = if named.is_stdin() {
-            archive(&named, console)?
+        let mut compared = if oci::transport(typed)?.is_some() {
+            streamed(&named, Expect::Any, console)?
+        } else if named.is_stdin() {
+            streamed(&named, Expect::Tar, console)?
         } else if inside || (path.is_file() && is_image(path)) {
             image(typed, read)?
         } else if path.is_dir() {
             folder(&named, console)?
         } else {
-            archive(&named, console)?
+            streamed(&named, Expect::Tar, console)?
         };
         lost_found::leave_out(&mut compared.tree, compared.start);
         Ok(compared)
@@ -96,9 +99,10 @@ fn folder(named: &Named, console: &mut Console) -> Result<Compared, Failure> {
     collect(named, Expect::Folder, console, &mut take)
 }
 
-fn archive(named: &Named, console: &mut Console) -> Result<Compared, Failure> {
+/// Takes what is read once, in order: an archive, or the layers of a container image.
+fn streamed(named: &Named, expect: Expect, console: &mut Console) -> Result<Compared, Failure> {
     let mut take = |source: &mut dyn Source, _: &[u8], _: u64| body(source);
-    collect(named, Expect::Tar, console, &mut take)
+    collect(named, expect, console, &mut take)
 }
 
 /// Takes a content: as spans of the source's origin, else as digests.
@@ -149,25 +153,27 @@ fn collect(
         console,
         again: Again::default(),
         folders: Vec::new(),
+        config: None,
     };
     let named = Named {
         expect,
         ..named.clone()
     };
-    let mut source = opener.named(&named)?;
+    let sources = opener.named(&named)?;
     let files = opener.again.files;
     let mut tree = Tree::new(Meta {
         mode: 0o755,
         ..Meta::default()
     });
-    let added = tree
-        .add_with(&mut *source, Policy::default(), take)
-        .and_then(|()| tree.settle().map(drop).map_err(CollectError::Links));
-    source
-        .take_notes()
-        .into_iter()
-        .for_each(|note| console.note(note));
-    match added {
+    let mut added = Ok(());
+    for mut source in sources {
+        added = added.and_then(|()| tree.add_with(&mut *source, Policy::default(), take));
+        source
+            .take_notes()
+            .into_iter()
+            .for_each(|note| console.note(note));
+    }
+    match added.and_then(|()| tree.settle().map(drop).map_err(CollectError::Links)) {
         Ok(()) => Ok(Compared {
             start: tree.root(),
             tree,

@@ -46,6 +46,10 @@ impl Source for Labelled {
         self.source.keeps_folders()
     }
 
+    fn has_whiteouts(&self) -> bool {
+        self.source.has_whiteouts()
+    }
+
     fn take_notes(&mut self) -> Vec<Note> {
         self.source.take_notes()
     }

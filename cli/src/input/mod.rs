@@ -2,6 +2,7 @@
 
 pub(crate) mod compared;
 pub(crate) mod disk;
+mod init;
 mod labelled;
 mod owned;
 mod rootless;
@@ -28,14 +29,17 @@ use forger_fs::observe::{Note, Observer};
 use forger_fs::source::{self, Exclude, Select, Source};
 use forger_fs::tar;
 use forger_fs::tree::{CollectError, Content, INLINE_LIMIT, Meta, Policy, Tree, TreeSource};
+use forger_oci::layer::LayerOptions;
+use forger_oci::{ImageConfiguration, Transport};
 
 use crate::args::inject::Inject;
 use crate::args::owner::Owner;
 use crate::args::source::{Expect, Named, SourceArgs};
-use crate::config::Environment;
+use crate::config::{self, Environment};
 use crate::exit::Failure;
 use crate::image::readable;
 use crate::medium::Medium;
+use crate::oci;
 use crate::progress::Console;
 pub(crate) use labelled::InSource;
 use labelled::Labelled;
@@ -46,8 +50,12 @@ use rootless::Rootless;
 pub(crate) struct Inputs {
     /// Each with whether a folder in it keeps a symlink that it finds in its place.
     sources: Vec<(Box<dyn Source>, bool)>,
+    /// How many of them are SOURCE: the layers of a container image are several.
+    base: usize,
     again: Again,
     folders: Vec<PathBuf>,
+    /// What a container image says how it is run.
+    config: Option<ImageConfiguration>,
 }
 
 /// Whether contents can be read again, at any offset, after all entries have been seen.
@@ -77,9 +85,25 @@ impl Inputs {
             console,
             again: Again::default(),
             folders: Vec::new(),
+            config: None,
         };
         let base = opener.named(named)?;
-        let mut sources = vec![(opener.selected(base), args.keep_directory_symlink)];
+        let mut sources: Vec<_> = base
+            .into_iter()
+            .map(|source| (opener.selected(source), args.keep_directory_symlink))
+            .collect();
+        let base = sources.len();
+        let config = opener.config.take();
+        if args.init_from_config {
+            let Some(config) = &config else {
+                return Err(Failure::usage(format!(
+                    "--init-from-config: {} is no container image, and has no configuration",
+                    named.shown()
+                )));
+            };
+            opener.again.once = true;
+            sources = init::add(sources, config)?;
+        }
         for path in &args.overlay {
             let label = format!("--overlay {}", path.display());
             let overlay = Labelled::new(opener.overlay(path, &label)?, label);
@@ -92,8 +116,10 @@ impl Inputs {
         let (again, folders) = (opener.again, opener.folders);
         Ok(Self {
             sources,
+            base,
             again,
             folders,
+            config,
         })
     }
 
@@ -101,8 +127,10 @@ impl Inputs {
     pub(crate) fn none() -> Self {
         Self {
             sources: Vec::new(),
+            base: 0,
             again: Again::default(),
             folders: Vec::new(),
+            config: None,
         }
     }
 
@@ -110,13 +138,17 @@ impl Inputs {
     /// the names of what was left out gather. What is laid over SOURCE stays.
     pub(crate) fn seal(&mut self) -> Rc<RefCell<Vec<String>>> {
         let dropped = Rc::default();
-        if !self.sources.is_empty() {
-            let (base, overlay) = self.sources.remove(0);
-            let sealed = Sealed::new(base, Rc::clone(&dropped));
+        if self.base > 0 {
+            let above = self.sources.split_off(self.base);
+            let base = std::mem::take(&mut self.sources);
+            for (source, overlay) in base {
+                let sealed = Sealed::new(source, Rc::clone(&dropped));
+                self.sources.push((Box::new(sealed), overlay));
+            }
             // The source borrows the tree, and both live until the command ends.
             let empty = TreeSource::new(Box::leak(Box::new(machine_id())));
-            self.sources.insert(0, (Box::new(empty), true));
-            self.sources.insert(0, (Box::new(sealed), overlay));
+            self.sources.push((Box::new(empty), true));
+            self.sources.extend(above);
         }
         dropped
     }
@@ -158,6 +190,11 @@ impl Inputs {
         }
     }
 
+    /// Returns how the container image says it is run, where the source is one.
+    pub(crate) fn config(&self) -> Option<&ImageConfiguration> {
+        self.config.as_ref()
+    }
+
     /// Tells whether every content can be read again where it stands: an image can be planned from
     /// these sources without keeping anything.
     pub(crate) fn are_seekable(&self) -> bool {
@@ -194,6 +231,7 @@ struct Opener<'a> {
     console: &'a mut Console,
     again: Again,
     folders: Vec<PathBuf>,
+    config: Option<ImageConfiguration>,
 }
 
 impl Opener<'_> {
@@ -231,11 +269,54 @@ impl Opener<'_> {
         Ok(Box::new(Rootless::new(self.folder(path, owners)?)))
     }
 
-    fn named(&mut self, named: &Named) -> Result<Box<dyn Source>, Failure> {
+    /// Opens a source: one, or the layers of a container image.
+    fn named(&mut self, named: &Named) -> Result<Vec<Box<dyn Source>>, Failure> {
         if named.is_stdin() {
-            return self.archive(OsStr::new("-"));
+            return Ok(vec![self.archive(OsStr::new("-"))?]);
         }
-        self.path(Path::new(&named.path), named.expect)
+        if let (Expect::Any, Some(transport)) = (named.expect, oci::transport(&named.path)?) {
+            return self.layers(&transport);
+        }
+        Ok(vec![self.path(Path::new(&named.path), named.expect)?])
+    }
+
+    /// Opens the layers of a container image, the lowest first.
+    fn layers(&mut self, transport: &Transport) -> Result<Vec<Box<dyn Source>>, Failure> {
+        let image = oci::Image::open(transport, self.args.platform.as_ref())?;
+        self.console.detail(&format!(
+            "{transport} is image {} with {} layers",
+            image.descriptor.digest(),
+            image.manifest.layers().len()
+        ));
+        self.again.once = true;
+        let options = LayerOptions {
+            threads: config::processors(),
+            tar: self.tar_options(),
+            ..LayerOptions::default()
+        };
+        let (layers, config) = image.layers(&options)?;
+        self.config = Some(config);
+        let owner = self.args.owner;
+        Ok(layers
+            .into_iter()
+            .map(|source| -> Box<dyn Source> {
+                match owner {
+                    Some(Owner::Ids(uid, gid)) => Box::new(Owned::new(source, uid, gid)),
+                    Some(Owner::Keep) | None => Box::new(source),
+                }
+            })
+            .collect())
+    }
+
+    /// Returns how archives are read.
+    fn tar_options(&self) -> tar::Options {
+        tar::Options {
+            concatenated: self.args.concatenated,
+            allow_missing_eof: self.args.allow_missing_eof,
+            ignore_acl_names: self.ignore.acls,
+            ignore_flags: self.ignore.flags,
+            ..tar::Options::default()
+        }
     }
 
     fn path(&mut self, path: &Path, expect: Expect) -> Result<Box<dyn Source>, Failure> {
@@ -307,13 +388,7 @@ impl Opener<'_> {
                 .console
                 .detail(&format!("{name} is compressed with {format}")),
         }
-        let options = tar::Options {
-            concatenated: self.args.concatenated,
-            allow_missing_eof: self.args.allow_missing_eof,
-            ignore_acl_names: self.ignore.acls,
-            ignore_flags: self.ignore.flags,
-            ..tar::Options::default()
-        };
+        let options = self.tar_options();
         let plain = stream.format() == Format::Plain;
         let mut reader = tar::Reader::with_options(stream, options);
         match file.filter(|_| plain) {

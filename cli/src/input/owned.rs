@@ -37,6 +37,10 @@ impl<S: Source> Source for Owned<S> {
         self.source.origin()
     }
 
+    fn has_whiteouts(&self) -> bool {
+        self.source.has_whiteouts()
+    }
+
     fn take_notes(&mut self) -> Vec<Note> {
         self.source.take_notes()
     }

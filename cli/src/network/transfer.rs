@@ -10,6 +10,7 @@ use forger_oci::{Copied, CopyOptions, CopyPlan, Descriptor, Transport, registry}
 
 use super::Network;
 use crate::exit::Failure;
+use crate::oci;
 use crate::progress::Console;
 
 /// A copy that is about to be made.
@@ -64,7 +65,7 @@ pub(crate) fn source(transport: &Transport, network: &Network) -> Result<Arc<dyn
             let repository = network.repository(reference, registry::Options::default())?;
             Ok(Arc::new(repository))
         }
-        local => Err(elsewhere(local)),
+        local => oci::open(local),
     }
 }
 
@@ -79,7 +80,7 @@ pub(crate) fn sink(
 ) -> Result<Box<dyn ImageSink>, Failure> {
     match transport {
         Transport::Registry(reference) => Ok(Box::new(network.repository(reference, options)?)),
-        local => Err(elsewhere(local)),
+        local => oci::create(local),
     }
 }
 
@@ -94,8 +95,8 @@ pub(crate) fn transport(typed: &OsStr) -> Result<Option<Transport>, Failure> {
     })
 }
 
-/// Refuses what is no registry: layouts and archives are not read or written yet.
+/// Refuses what is no registry where only one will do.
 pub(crate) fn elsewhere(transport: &Transport) -> Failure {
     Failure::failed(format!("{transport} is no registry"))
-        .help("images pass from one registry to another: forger copy oci://… oci://…")
+        .help(format!("forger copy {transport} oci://… pushes an image"))
 }

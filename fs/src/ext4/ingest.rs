@@ -10,7 +10,7 @@ use super::store::Store;
 use super::{Error, Layer};
 use crate::observe::Observer;
 use crate::source::{Entry, EntryKind, Source};
-use crate::tree::{self, Kind, Meta, NodeId, Policy, Put, Tree};
+use crate::tree::{self, Kind, Meta, NodeId, Policy, Put, Tree, Upper, Whiteout};
 
 /// The most names a file can have.
 const MAX_NAMES: u32 = 65_000;
@@ -54,6 +54,7 @@ pub(crate) fn ingest(
         entries: 0,
         content_bytes: 0,
         unreported: 0,
+        upper: None,
         store,
         observer,
     };
@@ -61,11 +62,17 @@ pub(crate) fn ingest(
         let policy = Policy {
             keep_directory_symlink: layer.overlay,
         };
+        let whiteouts = layer.source.has_whiteouts();
+        ingest.upper = whiteouts.then(|| ingest.tree.begin_layer());
         while let Some(entry) = layer.source.next_entry()? {
             ingest.entry(layer.source, entry, policy)?;
             ingest.notes(layer.source);
         }
         ingest.notes(layer.source);
+        if whiteouts {
+            // What a later layer replaces is not what this one's links mean.
+            ingest.settle()?;
+        }
     }
     ingest.finish()
 }
@@ -79,6 +86,8 @@ struct Ingest<'a> {
     entries: u64,
     content_bytes: u64,
     unreported: u64,
+    /// What the layer has brought so far, where it is one of a container image.
+    upper: Option<Upper>,
     store: &'a mut dyn Store,
     observer: &'a mut dyn Observer,
 }
@@ -92,6 +101,14 @@ impl Ingest<'_> {
     ) -> Result<(), Error> {
         self.breathe(0)?;
         let fail = Failure::of(&entry);
+        if let Some(upper) = &self.upper
+            && let Some(whiteout) =
+                Whiteout::parse(&entry.path).map_err(|error| fail.entry(error))?
+        {
+            let released = self.tree.whiteout(upper, &whiteout);
+            self.release(released.map_err(|error| fail.entry(error))?)?;
+            return self.taken();
+        }
         if entry.kind != EntryKind::Directory {
             self.tree
                 .check(&entry.path)
@@ -121,7 +138,15 @@ impl Ingest<'_> {
         let put = self.tree.put(&path, meta, kind, policy);
         let Put { released, .. } = put.map_err(|error| fail.entry(error))?;
         self.release(released)?;
+        self.touch(&path);
         self.taken()
+    }
+
+    /// Notes what the layer has brought, so that its own whiteouts leave it alone.
+    fn touch(&mut self, path: &[u8]) {
+        if let Some(upper) = &mut self.upper {
+            self.tree.touch(upper, path);
+        }
     }
 
     fn link(
@@ -147,6 +172,7 @@ impl Ingest<'_> {
         if let Some(node) = linked.node {
             self.check_names(node, fail)?;
         }
+        self.touch(path);
         self.taken()
     }
 
@@ -214,13 +240,18 @@ impl Ingest<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Ingested, Error> {
+    /// Binds the hard links that wait for their targets.
+    fn settle(&mut self) -> Result<(), Error> {
         let released = self.tree.settle().map_err(|error| Error::Entry {
             entry: "hard links".into(),
             offset: None,
             source: error,
         })?;
-        self.release(released)?;
+        self.release(released)
+    }
+
+    fn finish(mut self) -> Result<Ingested, Error> {
+        self.settle()?;
         for (id, _) in self.tree.iter() {
             let fail = Failure {
                 name: "hard links".into(),

@@ -57,6 +57,10 @@ impl<S: Source> Source for Rebase<S> {
         self.inner.origin()
     }
 
+    fn has_whiteouts(&self) -> bool {
+        self.inner.has_whiteouts()
+    }
+
     fn take_notes(&mut self) -> Vec<Note> {
         self.inner.take_notes()
     }

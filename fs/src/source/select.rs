@@ -145,6 +145,10 @@ impl<S: Source> Source for Select<S> {
         self.inner.origin()
     }
 
+    fn has_whiteouts(&self) -> bool {
+        self.inner.has_whiteouts()
+    }
+
     fn take_notes(&mut self) -> Vec<Note> {
         let mut notes = self.inner.take_notes();
         notes.append(&mut self.notes);

@@ -11,7 +11,7 @@ use super::attribute::escape;
 use super::header::Header;
 use super::member::lossy;
 use super::number::{octal_field, octal_limit, time_text};
-use super::{WriteError, flag, pax};
+use super::{WriteError, WriteOptions, flag, pax};
 use crate::source::{Entry, EntryKind};
 use crate::tree::acl::{self, Acl};
 use crate::tree::{Device, InodeFlags, Meta, Time};
@@ -35,7 +35,11 @@ pub(super) enum Stored {
 }
 
 /// Decides what describes an entry.
-pub(super) fn outline(entry: &Entry, stored: Stored) -> Result<Outline, WriteError> {
+pub(super) fn outline(
+    entry: &Entry,
+    stored: Stored,
+    options: &WriteOptions,
+) -> Result<Outline, WriteError> {
     let typeflag = match &entry.kind {
         EntryKind::File { .. } => b'0',
         EntryKind::HardLink { .. } => b'1',
@@ -61,7 +65,7 @@ pub(super) fn outline(entry: &Entry, stored: Stored) -> Result<Outline, WriteErr
     // A further name shares what its target has.
     if !matches!(entry.kind, EntryKind::HardLink { .. }) {
         outline.times(&entry.meta);
-        outline.attributes(entry)?;
+        outline.attributes(entry, options.acls_as_xattrs)?;
     }
     Ok(outline)
 }
@@ -229,7 +233,7 @@ impl Outline {
         }
     }
 
-    fn attributes(&mut self, entry: &Entry) -> Result<(), WriteError> {
+    fn attributes(&mut self, entry: &Entry, raw_acls: bool) -> Result<(), WriteError> {
         let meta = &entry.meta;
         for (name, value) in &meta.xattrs {
             if name.is_empty() || name.contains(&0) {
@@ -239,7 +243,11 @@ impl Outline {
                     None,
                 ));
             }
-            let (keyword, value) = match acl_text(name, value, meta.mode) {
+            let text = match raw_acls {
+                true => None,
+                false => acl_text(name, value, meta.mode),
+            };
+            let (keyword, value) = match text {
                 Some((keyword, text)) => (keyword.to_vec(), text.into_bytes()),
                 None => (
                     [b"SCHILY.xattr.", &escape(name)[..]].concat(),

@@ -23,6 +23,8 @@ const PIECE: u64 = 1 << 20;
 pub struct WriteOptions {
     /// Leaves out sockets, each with a note; otherwise they are refused.
     pub ignore_sockets: bool,
+    /// Writes ACLs as the attributes that they are: what unpacks layers of container images knows no others.
+    pub acls_as_xattrs: bool,
 }
 
 /// Why an archive cannot be written.
@@ -161,7 +163,7 @@ impl<W: Write> Writer<W> {
             } else {
                 Stored::Plain(size)
             };
-            self.put(&outline(entry, stored)?.blocks())?;
+            self.put(&outline(entry, stored, &self.options)?.blocks())?;
             self.copy(entry, content, 0, size)?;
             return self.pad(size);
         };
@@ -170,12 +172,52 @@ impl<W: Write> Writer<W> {
             .iter()
             .fold(0, |sum: u64, (_, len)| sum.saturating_add(*len));
         let body = data.saturating_add(u64::try_from(map.len()).unwrap_or(u64::MAX));
-        self.put(&outline(entry, Stored::Sparse { size, body })?.blocks())?;
+        self.put(&outline(entry, Stored::Sparse { size, body }, &self.options)?.blocks())?;
         self.put(&map)?;
         for (at, len) in runs {
             self.copy(entry, content, at, len)?;
         }
         self.pad(data)
+    }
+
+    /// Writes a file whose content comes in order and ends where its size says.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`WriteError::Unrepresentable`] when there is more or less content than the
+    /// size says, which leaves the archive unusable.
+    pub fn append_stream(
+        &mut self,
+        entry: &Entry,
+        content: &mut dyn io::Read,
+    ) -> Result<(), WriteError> {
+        let EntryKind::File { size } = entry.kind else {
+            return Err(refused(entry, "no file, and so without content", None));
+        };
+        self.put(&outline(entry, Stored::Plain(size), &self.options)?.blocks())?;
+        let unreadable = |source| WriteError::Content {
+            entry: lossy(&entry.path),
+            source: forger_block::Error::io("read", lossy(&entry.path), source),
+        };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(usize::try_from(PIECE).unwrap_or(0), 0);
+        let mut seen = 0u64;
+        loop {
+            let count = content.read(&mut buffer).map_err(unreadable)?;
+            seen = seen.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+            if seen > size || (count == 0 && seen < size) {
+                return Err(refused(
+                    entry,
+                    "a content of another length than its size",
+                    None,
+                ));
+            }
+            if count == 0 {
+                break;
+            }
+            self.put(buffer.get(..count).unwrap_or_default())?;
+        }
+        self.buffer = buffer;
+        self.pad(size)
     }
 
     /// Writes a tree: depth first in order of raw names, the root as `./`; of a node with several

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Content, Error, Kind, Meta, Policy, Tree, shown};
+use super::{Content, Error, Kind, Meta, Policy, Tree, Whiteout, shown};
 use crate::source::{self, BodyRun, Entry, EntryKind, Source};
 
 /// How many bytes of contents without an origin [`Tree::collect`] holds in memory: 1 GiB.
@@ -84,7 +84,7 @@ type Take<'a, C> = dyn FnMut(&mut dyn Source, &[u8], u64) -> Result<C, CollectEr
 
 impl<C> Tree<C> {
     /// Puts all that a source has over what is there, contents as `take` makes them, and leaves hard
-    /// links to [`settle`](Self::settle).
+    /// links to [`settle`](Self::settle), unless it is a layer whose links mean what is there at its end.
     ///
     /// # Errors
     /// As [`collect`](Tree::collect), and those of `take`.
@@ -94,6 +94,7 @@ impl<C> Tree<C> {
         policy: Policy,
         take: &mut Take<'_, C>,
     ) -> Result<(), CollectError> {
+        let mut upper = source.has_whiteouts().then(|| self.begin_layer());
         while let Some(entry) = source.next_entry()? {
             let name = shown(&entry.path);
             let offset = entry.offset;
@@ -105,6 +106,12 @@ impl<C> Tree<C> {
             let Entry {
                 path, kind, meta, ..
             } = entry;
+            if let Some(upper) = &upper
+                && let Some(whiteout) = Whiteout::parse(&path).map_err(refuse)?
+            {
+                self.whiteout(upper, &whiteout).map_err(refuse)?;
+                continue;
+            }
             let kind = match kind {
                 EntryKind::File { size } => {
                     if source.keeps_folders() && self.is_folder(&path) {
@@ -121,6 +128,9 @@ impl<C> Tree<C> {
                         false => None,
                     };
                     self.link(&path, &target, body).map_err(refuse)?;
+                    if let Some(upper) = &mut upper {
+                        self.touch(upper, &path);
+                    }
                     continue;
                 }
                 EntryKind::Symlink(target) => Kind::Symlink(target.into()),
@@ -131,6 +141,13 @@ impl<C> Tree<C> {
                 EntryKind::Socket => Kind::Socket,
             };
             self.put(&path, meta, kind, policy).map_err(refuse)?;
+            if let Some(upper) = &mut upper {
+                self.touch(upper, &path);
+            }
+        }
+        if upper.is_some() {
+            // What a later layer replaces is not what this one's links mean.
+            self.settle().map_err(CollectError::Links)?;
         }
         Ok(())
     }

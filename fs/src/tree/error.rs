@@ -145,4 +145,10 @@ pub enum Error {
         /// Its place in the name in bytes.
         at: usize,
     },
+    /// A layer's whiteout names a folder itself, or the one it stands in.
+    #[error("{name} is a whiteout of no name")]
+    Whiteout {
+        /// The entry's name, lossily decoded.
+        name: String,
+    },
 }

@@ -199,7 +199,7 @@ impl<C> Tree<C> {
         }
     }
 
-    fn set_meta(&mut self, id: NodeId, meta: Meta) {
+    pub(super) fn set_meta(&mut self, id: NodeId, meta: Meta) {
         let cost = meta_cost(&meta);
         let node = self.node_mut(id);
         let old = std::mem::replace(&mut node.meta, meta);

@@ -29,11 +29,19 @@ impl<C> Tree<C> {
             released.extend(body);
             return Ok(released);
         }
-        let folder = self.folder_mut(reached.node);
-        let id = folder.entries.remove(last).ok_or_else(not_found)?;
-        self.refund(name_cost(last));
-        self.unname(id, &mut released);
+        if self.folder(reached.node).get(last).is_none() {
+            return Err(not_found());
+        }
+        self.drop_name(reached.node, last, &mut released);
         Ok(released)
+    }
+
+    /// Removes a name of a folder where it is there, and all below it.
+    pub(super) fn drop_name(&mut self, folder: NodeId, last: &[u8], released: &mut Vec<C>) {
+        if let Some(id) = self.folder_mut(folder).entries.remove(last) {
+            self.refund(name_cost(last));
+            self.unname(id, released);
+        }
     }
 
     /// Takes a name away from a node; a node without names goes, and with a folder all below it.

@@ -9,6 +9,7 @@ mod edits;
 mod inputs;
 mod inspect;
 mod measure;
+mod oci;
 mod registry;
 mod report;
 
@@ -35,8 +36,8 @@ struct Bench {
     rounds: usize,
 }
 
-/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert`, `disk`, `edits` or `registry`
-/// for that part alone, if given.
+/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert`, `disk`, `edits`, `oci` or
+/// `registry` for that part alone, if given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let small = args.iter().any(|arg| arg == "small");
     let rounds = args
@@ -83,6 +84,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         report.print();
         return Ok(());
     }
+    if args.iter().any(|arg| arg == "oci") {
+        bench.oci(&mut report)?;
+        report.print();
+        return Ok(());
+    }
     bench.images(&mut report)?;
     bench.bundles(&mut report)?;
     bench.folders(&mut report)?;
@@ -92,6 +98,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     bench.disks(&mut report)?;
     bench.edits(&mut report)?;
     bench.registry(&mut report)?;
+    bench.oci(&mut report)?;
     bench.memory(&mut report)?;
     bench.peers(&mut report)?;
     report.print();

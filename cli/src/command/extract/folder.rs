@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::Args;
+use crate::args::run::WriteArgs;
 use crate::exit::Failure;
 use crate::image::Opened;
 use crate::listing;
@@ -35,21 +36,51 @@ pub(super) fn extract(args: &Args, dest: &OsStr, console: &mut Console) -> Resul
     let name = path
         .rsplit(|&byte| byte == b'/')
         .find(|name| !name.is_empty());
-    let is_folder = tree.node(node).directory().is_some();
-    let target = Target::check(Path::new(dest), is_folder, name, args.write.force)?;
+    let target = Target::check(
+        Path::new(dest),
+        tree.node(node).directory().is_some(),
+        name,
+        args.write.force,
+    )?;
+    write(&tree, node, &target, args.strict, args.write, console)
+}
+
+/// Makes the folder `dest` of a whole tree; returns the result as an object.
+///
+/// # Errors
+/// What stands there, what cannot be written.
+pub(crate) fn write_tree(
+    tree: &Tree<Content>,
+    dest: &Path,
+    strict: bool,
+    how: WriteArgs,
+    console: &mut Console,
+) -> Result<Value, Failure> {
+    let target = Target::check(dest, true, None, how.force)?;
+    write(tree, tree.root(), &target, strict, how, console)
+}
+
+fn write(
+    tree: &Tree<Content>,
+    node: NodeId,
+    target: &Target,
+    strict: bool,
+    how: WriteArgs,
+    console: &mut Console,
+) -> Result<Value, Failure> {
     console.phase("extract");
     let job = Job {
-        tree: &tree,
+        tree,
         node,
         options: WriteOptions {
-            strict: args.strict,
-            replace: args.write.force && is_folder,
+            strict,
+            replace: how.force && tree.node(node).directory().is_some(),
         },
-        sync: !args.write.no_sync,
+        sync: !how.no_sync,
     };
     let not_kept = job
-        .run(&target, console)
-        .map_err(|failure| failure.help_if(target.remains(args.write.force)))?;
+        .run(target, console)
+        .map_err(|failure| failure.help_if(target.remains(how.force)))?;
     for (kept, (count, first)) in &not_kept.0 {
         console.say(&said(*kept, *count, first));
     }

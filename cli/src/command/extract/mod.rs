@@ -1,7 +1,7 @@
 //! `forger extract IMAGE[:PATH] DEST` and `--to-tar OUT`
 
-mod folder;
-mod tar;
+pub(crate) mod folder;
+pub(crate) mod tar;
 
 use std::ffi::OsString;
 

@@ -99,7 +99,7 @@ fn start<'a>(opened: &Opened, tree: &'a Tree<Content>, id: NodeId) -> Start<'a> 
 }
 
 /// A sink as the archive's writer takes it.
-struct Sink(Box<dyn BlockSink>);
+pub(crate) struct Sink(pub(crate) Box<dyn BlockSink>);
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

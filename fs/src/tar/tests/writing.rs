@@ -322,6 +322,7 @@ fn what_tar_cannot_hold_is_refused() {
     }
     let options = WriteOptions {
         ignore_sockets: true,
+        ..WriteOptions::default()
     };
     let mut writer = Writer::with_options(Vec::new(), options);
     writer

@@ -14,7 +14,7 @@ pub use digests::{Digests, PIECE};
 pub use facts::Fact;
 pub use matched::Differences;
 
-use super::{Kind, NodeId, Tree};
+use super::{Kind, Node, NodeId, Tree};
 
 /// What counts as a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +77,20 @@ impl<C: Comparable> Tree<C> {
     ) -> Differences<'a, C> {
         Differences::new((self, node), (other, others), how)
     }
+}
+
+/// Tells whether two nodes are equal, leaving aside what is in them where they are folders, and their other names.
+///
+/// # Errors
+/// Whatever goes wrong when contents are read.
+pub fn same<C: Comparable>(
+    a: &Node<C>,
+    b: &Node<C>,
+    how: Comparison,
+) -> forger_block::Result<bool> {
+    let mut found = Vec::new();
+    facts::compare(a, b, how, &mut found)?;
+    Ok(found.is_empty())
 }
 
 /// A content that can be compared with others of its type.

@@ -1,0 +1,160 @@
+//! Container images as the command line names them.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+use forger_block::Publish;
+use forger_oci::blob::{Blobs, ImageSink, Images};
+use forger_oci::layer::{self, LayerOptions, LayerSource};
+use forger_oci::layout::{ArchiveSink, Layout, LayoutFolder};
+use forger_oci::manifest;
+use forger_oci::{
+    Descriptor, DockerArchive, Error, ImageConfiguration, ImageManifest, Name, Platform, Transport,
+};
+
+use crate::config;
+use crate::exit::Failure;
+use crate::remedy;
+
+/// Understands a transport; `None` for anything else.
+///
+/// # Errors
+/// Wrong usage for a transport with a wrong name behind it.
+pub(crate) fn transport(typed: &OsStr) -> Result<Option<Transport>, Failure> {
+    // A file of that name in the current folder is written with ./ in front.
+    Transport::parse(typed, Path::exists).map_err(|error| {
+        Failure::usage(format!("cannot understand {}", typed.display())).because(error)
+    })
+}
+
+/// Opens the place that a transport names.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn open(transport: &Transport) -> Result<Arc<dyn Images>, Failure> {
+    let scratch = config::scratch_folder();
+    let opened = match transport {
+        Transport::Layout(path, name) => {
+            Layout::open(path, name.clone()).map(|layout| Arc::new(layout) as Arc<dyn Images>)
+        }
+        Transport::LayoutArchive(path, name) => Layout::open_archive(path, name.clone(), &scratch)
+            .map(|layout| Arc::new(layout) as Arc<dyn Images>),
+        Transport::DockerArchive(path, name) => DockerArchive::open(path, name.clone(), &scratch)
+            .map(|archive| Arc::new(archive) as Arc<dyn Images>),
+        Transport::Registry(_) => {
+            return Err(Failure::failed(format!("cannot read {transport}"))
+                .help("pull it into a layout first"));
+        }
+    };
+    opened.map_err(|error| remedy::oci(format!("cannot open {transport}"), error))
+}
+
+/// Opens a layout or an archive that an image is written to; archives are new.
+///
+/// # Errors
+/// What stands there; what is wrong with the place.
+pub(crate) fn create(transport: &Transport) -> Result<Box<dyn ImageSink>, Failure> {
+    let named = |name: &Name| match name {
+        Name::Named(name) => Some(name.clone()),
+        Name::Only | Name::Digest(_) => None,
+    };
+    let archive = |path: &Path, name: &Name, docker| {
+        ArchiveSink::create(path, named(name), docker, Publish::default())
+            .map(|sink| Box::new(sink) as Box<dyn ImageSink>)
+    };
+    let created = match transport {
+        Transport::Layout(path, name) => LayoutFolder::create(path, name.clone(), true)
+            .map(|layout| Box::new(layout) as Box<dyn ImageSink>),
+        Transport::LayoutArchive(path, name) => archive(path, name, false),
+        Transport::DockerArchive(path, name) => archive(path, name, true),
+        Transport::Registry(_) => {
+            return Err(Failure::failed(format!("cannot write to {transport}")));
+        }
+    };
+    created.map_err(|error| remedy::oci(format!("cannot write to {transport}"), error))
+}
+
+/// One image of a place, for one platform.
+pub(crate) struct Image {
+    blobs: Arc<dyn Images>,
+    shown: String,
+    /// What the place has under the name: the image's manifest, or an index.
+    pub(crate) root: Descriptor,
+    /// What refers to its manifest.
+    pub(crate) descriptor: Descriptor,
+    /// Its manifest.
+    pub(crate) manifest: Box<ImageManifest>,
+}
+
+impl Image {
+    /// Opens a place and chooses the image.
+    ///
+    /// # Errors
+    /// What is wrong with the place; no image fits.
+    pub(crate) fn open(
+        transport: &Transport,
+        platform: Option<&Platform>,
+    ) -> Result<Self, Failure> {
+        Self::choose(open(transport)?, transport, platform)
+    }
+
+    fn choose(
+        blobs: Arc<dyn Images>,
+        transport: &Transport,
+        platform: Option<&Platform>,
+    ) -> Result<Self, Failure> {
+        let failed = |error| remedy::oci(format!("cannot read {transport}"), error);
+        let root = blobs.root().map_err(failed)?;
+        let selected =
+            manifest::image(&*blobs, &root, platform, &config::platform()).map_err(failed)?;
+        Ok(Self {
+            blobs,
+            shown: transport.to_string(),
+            root,
+            descriptor: selected.descriptor,
+            manifest: selected.manifest,
+        })
+    }
+
+    /// Tells whether the image is one of several.
+    pub(crate) fn is_in_index(&self) -> bool {
+        self.root.digest() != self.descriptor.digest()
+    }
+
+    /// How the image is called in messages.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Returns where the image's blobs are.
+    pub(crate) fn blobs(&self) -> &Arc<dyn Images> {
+        &self.blobs
+    }
+
+    /// Reads the configuration, with each layer's diff_id.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn config(&self) -> Result<(ImageConfiguration, Vec<forger_oci::Digest>), Failure> {
+        manifest::config(&*self.blobs, &self.manifest).map_err(|error| self.failed(error))
+    }
+
+    /// Returns the layers, the lowest first, and the configuration.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn layers(
+        &self,
+        options: &LayerOptions,
+    ) -> Result<(Vec<LayerSource>, ImageConfiguration), Failure> {
+        let (config, diff_ids) = self.config()?;
+        let blobs: Arc<dyn Blobs> = Arc::<dyn Images>::clone(&self.blobs);
+        let layers = layer::open(&blobs, &self.manifest, &diff_ids, options);
+        Ok((layers.map_err(|error| self.failed(error))?, config))
+    }
+
+    fn failed(&self, error: Error) -> Failure {
+        remedy::oci(format!("cannot read {}", self.shown), error)
+    }
+}
