@@ -13,6 +13,7 @@ mod corpus;
 mod create;
 mod diff;
 mod disk;
+mod disk_changes;
 mod du;
 mod edit;
 mod extract;

@@ -133,6 +133,18 @@ pub(crate) enum NewSize {
     Largest,
 }
 
+impl NewSize {
+    /// Returns the size in bytes of what has `now` of them, where that says it.
+    pub(crate) fn known(self, now: u64) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::More(part) => Some(now.saturating_add(part.of(now))),
+            Self::Less(part) => Some(now.saturating_sub(part.of(now))),
+            Self::Smallest | Self::Largest => None,
+        }
+    }
+}
+
 /// A part of a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {

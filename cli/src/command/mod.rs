@@ -30,6 +30,7 @@ mod resize;
 mod serve;
 mod stat;
 pub(crate) mod store;
+mod subject;
 mod verity;
 
 use clap::Subcommand;

@@ -1,11 +1,13 @@
 //! `forger resize IMAGE SIZE`
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
+use forger_disk::partition::Wanted;
 use forger_fs::ext4::{Committed, EditError, Planned, ResizeError, Resizer};
 use serde_json::json;
 
 use super::edit::{time_of, way};
+use super::subject::{self, Subject};
 use crate::args::size::{self, NewSize, human};
 use crate::args::time::{self, When};
 use crate::args::{Format, Global};
@@ -14,7 +16,7 @@ use crate::exit::Failure;
 use crate::print::{self, Stream};
 use crate::remedy;
 
-/// Grows or shrinks an ext2, ext3 or ext4 image
+/// Grows or shrinks an ext2, ext3 or ext4 image, in a partition too, and grows disks
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
@@ -23,6 +25,10 @@ use crate::remedy;
                   more with its --max-size), and takes no space for what it adds. It shrinks as far as nothing \
                   in use stands in the way: nothing is moved. Blocks and inodes are as many as resize2fs \
                   would make them.\n\n\
+                  In the last partition of a disk with a GPT (disk.raw#root) it grows with its partition, and the \
+                  disk as far as needed. A disk alone becomes longer, and the backup of its GPT moves to its \
+                  new end. Of another image than a raw one (qcow2, vhd, vhdx, vmdk) a copy is made in the same \
+                  format, which takes its name.\n\n\
                   The change is one transaction through the image's own journal; where there is none, or the \
                   change does not fit it, a copy is changed, which then takes the image's name. The image is \
                   locked meanwhile. One that is dirty, or has features that would not be kept right (quotas, \
@@ -34,20 +40,22 @@ SIZE is one of
   +2G, +20%           so much more than it is
   -2G, -20%           so much less
   min                 the smallest size that is possible without moving anything
-  max                 all of the file or device that it stands in, as after truncate -s
+  max                 all of the file, device or partition that it stands in, as after truncate -s
 
 Examples:
   forger resize disk.ext4 20G
   forger resize disk.ext4 +512M --output json
   forger resize --dry-run disk.ext4 min
+  forger resize vm.qcow2#root +2G       filesystem, partition and disk
+  forger resize disk.raw 20G            the disk alone, its partition table moved along
   forger mkfs disk.ext4 small.ext4      moves everything together, for a shrink beyond min
 
 Exit status: 0 done, 1 failed and nothing changed, 2 wrong usage (forger --help says more)."
 )]
 pub(crate) struct Args {
-    /// The image to resize: a file or a block device
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    /// The image to resize: a file or a block device; a disk, or a partition of one: vm.qcow2#root
+    #[arg(value_name = "IMAGE[#PART]")]
+    image: OsString,
 
     /// The size that the filesystem shall have, see below
     #[arg(value_name = "SIZE", allow_hyphen_values = true, value_parser = size::new_size)]
@@ -66,17 +74,33 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let environment = Environment::real();
     let now = time_of(args.time, &environment)?;
-    let shown = args.image.display().to_string();
-    let cannot = |error: ResizeError| explain(format!("cannot resize {shown}"), error);
-    let mut resizer = Resizer::open(&args.image, now).map_err(cannot)?;
+    let mut subject = Subject::open(&args.image)?;
+    let address = subject.address.clone();
+    let shown = address.disk();
+    let cannot = |error: ResizeError| match (&error, Subject::other(&address)) {
+        (ResizeError::Edit(edit), Some(other)) if subject::is_other(edit) => other,
+        _ => explain(format!("cannot resize {shown}"), error),
+    };
+    let before = subject.filesystem_len();
+    if let (None, Some(disk)) = (before, subject.whole_disk()) {
+        return args.resize_disk(subject, disk, global);
+    }
+    let wanted = before.and_then(|before| args.size.known(before));
+    let disk = subject.make_room(wanted.unwrap_or(0), args.dry_run)?;
+    let (mut resizer, copy) = subject.resizer(now).map_err(cannot)?;
     let size = args.bytes(&mut resizer).map_err(cannot)?;
     let planned = resizer.plan(size).map_err(cannot)?;
-    let done = Done::of(&planned);
+    let done = Done::of(&planned, disk);
     let committed = if args.dry_run {
         None
     } else {
         Some(planned.commit().map_err(cannot)?)
     };
+    match copy {
+        Some(copy) if committed.is_none() => copy.check()?,
+        Some(copy) => copy.publish(global)?,
+        None => {}
+    }
     let text = match global.output {
         Format::Text => done.text(&shown, committed),
         Format::Json => done.json(&shown, committed),
@@ -88,13 +112,47 @@ impl Args {
     /// Returns the size that was asked for, in bytes.
     fn bytes(&self, resizer: &mut Resizer) -> Result<u64, ResizeError> {
         let now = resizer.superblock().size();
-        Ok(match self.size {
-            NewSize::Bytes(bytes) => bytes,
-            NewSize::More(part) => now.saturating_add(part.of(now)),
-            NewSize::Less(part) => now.saturating_sub(part.of(now)),
-            NewSize::Smallest => resizer.smallest()?,
-            NewSize::Largest => resizer.room(),
+        Ok(match self.size.known(now) {
+            Some(bytes) => bytes,
+            None if self.size == NewSize::Smallest => resizer.smallest()?,
+            None => resizer.room(),
         })
+    }
+
+    /// Makes a disk longer whose partitions stay as they are; its partition table follows.
+    fn resize_disk(
+        &self,
+        mut subject: Subject,
+        before: u64,
+        global: Global,
+    ) -> Result<(), Failure> {
+        let shown = subject.address.disk();
+        let size = self.size.known(before).ok_or_else(|| {
+            Failure::usage(format!("{shown} is a disk, whose size is a number")).help(format!(
+                "min and max are for partitions, as in {shown}#root"
+            ))
+        })?;
+        let wanted = Wanted { size, end: None };
+        subject.grow_disk(wanted, self.dry_run)?;
+        match subject.copy() {
+            Some(copy) if self.dry_run => copy.check()?,
+            Some(copy) => copy.publish(global)?,
+            None => {}
+        }
+        let text = match global.output {
+            Format::Text => format!(
+                "path    {shown}\nbefore  {before} bytes ({})\nsize    {size} bytes ({})\n",
+                human(before),
+                human(size)
+            ),
+            Format::Json => print::json_line(&json!({
+                "path": shown,
+                "before": before,
+                "size": size,
+                "dry_run": self.dry_run,
+            })),
+        };
+        print::result(Stream::Stdout, &text)
     }
 }
 
@@ -104,11 +162,14 @@ struct Done {
     after: u64,
     groups: u32,
     inodes: u32,
+    /// Length of the disk, where it became longer.
+    disk: Option<u64>,
 }
 
 impl Done {
-    fn of(planned: &Planned) -> Self {
+    fn of(planned: &Planned, disk: Option<u64>) -> Self {
         Self {
+            disk,
             before: planned.before(),
             after: planned.after(),
             groups: planned.groups(),
@@ -122,8 +183,11 @@ impl Done {
             None => "tried only".to_owned(),
             Some(done) => format!("{}, {} blocks of metadata", way(done.way), done.blocks),
         };
+        let disk = self
+            .disk
+            .map_or_else(String::new, |disk| format!("disk    {}\n", size(disk)));
         format!(
-            "path    {image}\nbefore  {}\nsize    {}\ngroups  {}\ninodes  {}\nway     {way}\n",
+            "path    {image}\nbefore  {}\nsize    {}\n{disk}groups  {}\ninodes  {}\nway     {way}\n",
             size(self.before),
             size(self.after),
             self.groups,
@@ -138,6 +202,7 @@ impl Done {
             "size": self.after,
             "groups": self.groups,
             "inodes": self.inodes,
+            "disk": self.disk,
             "dry_run": committed.is_none(),
             "way": committed.map(|done| way(done.way)),
             "metadata_blocks": committed.map(|done| done.blocks),

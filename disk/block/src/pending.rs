@@ -7,6 +7,7 @@ mod resolve;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -143,6 +144,15 @@ impl PendingFile {
     /// As [`write_at`](Self::write_at).
     pub fn write_parts_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
         self.file.write_parts_at(offset, parts)
+    }
+
+    /// Has the kernel copy a range of another file to the same place, and returns where that ends:
+    /// before the range's end where the kernel cannot.
+    ///
+    /// # Errors
+    /// As [`write_at`](Self::write_at).
+    pub fn copy_from(&self, from: &File, range: Range<u64>) -> Result<u64> {
+        self.file.copy_from(from, range)
     }
 
     /// Fills `buf` with the bytes at `offset`.

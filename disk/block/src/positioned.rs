@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, copy_file_range, fadvise, fallocate};
 use rustix::io::{Errno, pwritev, retry_on_intr};
 
 use crate::read::check_range;
@@ -79,6 +79,32 @@ impl Positioned {
         let len = parts.iter().map(|part| part.len() as u64).sum();
         check_range(offset, len, MAX_LEN)?;
         write_parts_at(&self.file, offset, parts).map_err(|error| self.error("write", error))
+    }
+
+    /// Has the kernel copy a range of another file to the same place; returns where that ends, because
+    /// it may not be possible, or not all at once.
+    pub(crate) fn copy_from(&self, from: &File, range: Range<u64>) -> Result<u64> {
+        let (mut source, mut at) = (range.start, range.start);
+        while at < range.end {
+            let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+            let copied = retry_on_intr(|| {
+                copy_file_range(from, Some(&mut source), &self.file, Some(&mut at), left)
+            });
+            match copied {
+                Ok(0)
+                | Err(
+                    Errno::XDEV
+                    | Errno::OPNOTSUPP
+                    | Errno::NOSYS
+                    | Errno::INVAL
+                    | Errno::PERM
+                    | Errno::TXTBSY,
+                ) => break,
+                Ok(_) => {}
+                Err(error) => return Err(self.error("write", error.into())),
+            }
+        }
+        Ok(at)
     }
 
     pub(crate) fn len(&self) -> Result<u64> {

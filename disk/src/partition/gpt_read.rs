@@ -8,7 +8,7 @@
 use forger_block::BlockRead;
 use zerocopy::FromBytes;
 
-use super::gpt::{CopyDamage, Header, RawEntry, crc32};
+use super::gpt::{CopyDamage, Header, RawEntry, RawHeader, crc32};
 use super::note::Note;
 use super::{Kind, Partition, ReadError, Scheme, Table, check_overlap, mbr};
 use crate::Guid;
@@ -16,7 +16,62 @@ use crate::Guid;
 /// One of the two copies of a table.
 struct Copy {
     header: Header,
+    raw: RawHeader,
     entries: Vec<u8>,
+}
+
+/// A table as it stands on disk, from the copy that is right.
+pub(super) struct Good {
+    /// Size of a sector, in bytes.
+    pub(super) sector: u64,
+    pub(super) raw: RawHeader,
+    pub(super) entries: Vec<u8>,
+    /// How long an entry is, in bytes.
+    pub(super) entry_len: usize,
+    /// Where the primary entries stand, in sectors.
+    pub(super) primary_entries: u64,
+    /// The sectors of the backup, where it is right.
+    pub(super) backup: Option<(u64, u64)>,
+    pub(super) table: Table,
+}
+
+/// Reads the right copy of a table, where there is one.
+pub(super) fn good_copy(disk: &dyn BlockRead) -> Result<Option<Good>, ReadError> {
+    let Some(table) = read(disk, &[512, 4096])? else {
+        return Ok(None);
+    };
+    let sectors = Sectors::of(disk, table.sector_size);
+    let place = |copy: &Copy| {
+        (
+            copy.header.entries_lba,
+            copy.header.my_lba.saturating_add(1),
+        )
+    };
+    let (copy, primary_entries, backup) = match sectors.copy(1)? {
+        Ok(primary) => {
+            let backup = sectors.copy(primary.header.alternate_lba)?.ok();
+            let entries = primary.header.entries_lba;
+            (primary, entries, backup.as_ref().map(place))
+        }
+        Err(damage) => {
+            let backup = sectors.copy(sectors.count.saturating_sub(1))?;
+            let backup = backup.map_err(|backup| ReadError::BothDamaged {
+                primary: damage,
+                backup,
+            })?;
+            let place = place(&backup);
+            (backup, 2, Some(place))
+        }
+    };
+    Ok(Some(Good {
+        sector: table.sector_size,
+        raw: copy.raw,
+        entries: copy.entries,
+        entry_len: copy.header.entry_len,
+        primary_entries,
+        backup,
+        table,
+    }))
 }
 
 /// A disk in sectors of one size.
@@ -87,7 +142,14 @@ impl<'a> Sectors<'a> {
         if crc32(&entries) != header.entries_crc32 {
             return Ok(Err(CopyDamage::EntriesSum));
         }
-        Ok(Ok(Copy { header, entries }))
+        let Ok((raw, _)) = RawHeader::read_from_prefix(&sector) else {
+            return Ok(Err(CopyDamage::Missing { lba }));
+        };
+        Ok(Ok(Copy {
+            header,
+            raw,
+            entries,
+        }))
     }
 
     fn with_primary(&self, primary: &Copy) -> Result<Table, ReadError> {

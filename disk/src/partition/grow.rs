@@ -12,7 +12,7 @@
 use forger_block::{BlockRead, BlockStore, Bytes};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::gpt::{RawEntry, RawHeader, crc32};
+use super::gpt::{RawEntry, crc32};
 use super::{ReadError, gpt_read, mbr};
 
 /// How a table changes; [`apply`](Self::apply) does it.
@@ -103,8 +103,8 @@ pub fn grow(disk: &dyn BlockRead, wanted: Wanted) -> Result<Growth, GrowError> {
     let last = size / sector - 1;
     let backup_entries = last - array;
     let mut entries = copy.entries.clone();
-    if let Some((number, end)) = wanted.end {
-        move_end(&mut entries, &copy, number, end, backup_entries)?;
+    if let Some(end) = wanted.end {
+        move_end(&mut entries, &copy, end, backup_entries)?;
     }
     let header = |my: u64, alternate: u64, entries_lba: u64| {
         let mut raw = copy.raw.clone();
@@ -148,8 +148,7 @@ fn old_backup(copy: &gpt_read::Good, new: u64) -> Option<(u64, u64)> {
 fn move_end(
     entries: &mut [u8],
     copy: &gpt_read::Good,
-    number: u32,
-    end: u64,
+    (number, end): (u32, u64),
     limit: u64,
 ) -> Result<(), GrowError> {
     let index = usize::try_from(number).unwrap_or(0).wrapping_sub(1);
@@ -157,7 +156,9 @@ fn move_end(
     let known = copy.table.partitions.iter();
     let part = known.clone().find(|part| part.number == number);
     let part = part.ok_or_else(none)?;
-    let behind = known.filter(|other| other.start > part.start).map(|other| other.start);
+    let behind = known
+        .filter(|other| other.start > part.start)
+        .map(|other| other.start);
     let most = behind.min().unwrap_or(u64::MAX).min(limit * copy.sector);
     let end = up(end, copy.sector);
     if end > most || end <= part.start {

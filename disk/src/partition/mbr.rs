@@ -17,7 +17,7 @@
 
 use std::collections::BTreeSet;
 
-use forger_block::BlockRead;
+use forger_block::{BlockRead, Bytes};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -152,6 +152,29 @@ pub(super) fn protection(disk: &dyn BlockRead) -> forger_block::Result<Protectio
         (_, 0) => Protection::Alone,
         (_, others) => Protection::Beside(others),
     })
+}
+
+/// Returns the record of a disk that becomes `sectors` long, where it protects a GPT and nothing else.
+pub(super) fn protect(disk: &dyn BlockRead, sectors: u64) -> forger_block::Result<Option<Bytes>> {
+    let Some(mut mbr) = RawMbr::read(disk, 0)? else {
+        return Ok(None);
+    };
+    if protection(disk)? != Protection::Alone {
+        return Ok(None);
+    }
+    let whole = RawMbr::protective(sectors)
+        .entries
+        .map(|entry| entry.sectors);
+    for entry in mbr
+        .entries
+        .iter_mut()
+        .filter(|entry| entry.kind == PROTECTIVE)
+    {
+        if entry.first_lba.get() == 1 {
+            entry.sectors = whole.first().copied().unwrap_or(entry.sectors);
+        }
+    }
+    Ok(Some(Bytes::copy_from_slice(mbr.as_bytes())))
 }
 
 /// Tells whether nothing but a GPT can be on the disk.

@@ -27,11 +27,14 @@ mod check;
 mod error;
 mod gpt;
 mod gpt_read;
+mod grow;
 mod kind;
 mod layout;
 mod mbr;
 mod note;
 
+#[cfg(test)]
+mod grow_tests;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +43,7 @@ use forger_block::BlockRead;
 pub use self::check::check;
 pub use self::error::{LayoutError, ReadError};
 pub use self::gpt::CopyDamage;
+pub use self::grow::{GrowError, Growth, Wanted, backup_len, grow};
 pub use self::kind::Kind;
 pub use self::layout::{Layout, Part, Planned, Size};
 pub use self::note::Note;

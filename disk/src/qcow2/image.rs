@@ -152,6 +152,22 @@ impl Image {
         &self.header
     }
 
+    /// Tells whether any cluster is compressed; looks at tables as far as the first that is.
+    ///
+    /// # Errors
+    /// A damaged table.
+    pub fn is_compressed(&self) -> std::result::Result<bool, ReadError> {
+        let mut at = 0;
+        while at < self.header.size {
+            let piece = self.find(at, self.header.size.saturating_sub(at))?;
+            if matches!(piece.cluster, Cluster::Compressed { .. }) {
+                return Ok(true);
+            }
+            at = at.saturating_add(piece.len.max(1));
+        }
+        Ok(false)
+    }
+
     /// Returns where data clusters stand.
     fn data(&self) -> &Arc<dyn BlockRead> {
         self.neighbours.data.as_ref().unwrap_or(&self.file)

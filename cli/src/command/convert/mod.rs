@@ -11,7 +11,7 @@ use forger_block::BlockRead;
 use forger_disk::{qcow2, vhdx};
 use serde_json::json;
 
-pub(super) use self::target::Target;
+pub(crate) use self::target::Target;
 use crate::args::qcow2::{BackingArgs, Qcow2Args};
 use crate::args::read::ReadArgs;
 use crate::args::run::WriteArgs;

@@ -12,12 +12,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use forger_fs::ext4::{Committed, EditError, Editor, Way};
+use forger_fs::ext4::{Committed, EditError, Way};
 use forger_fs::tree::Time;
 use serde_json::json;
 
 use self::action::{Action, Surroundings};
 use self::ahead::Ahead;
+use super::subject::{self, Subject};
 use crate::args::time::{self, When};
 use crate::args::{Format, Global};
 use crate::config::Environment;
@@ -33,7 +34,9 @@ use crate::print::{self, Stream};
     long_about = "Changes an ext2, ext3 or ext4 image in place.\n\n\
                   All actions together are one transaction: all of them are done, or none. It goes through the \
                   image's own journal, which is made larger meanwhile where it is too small; where there is \
-                  none, or no room, a copy of the image is changed, which then takes its name. The image is locked meanwhile. An image that is \
+                  none, or no room, a copy of the image is changed, which then takes its name. A partition of a raw \
+                  disk is changed in place as well. Of another image (qcow2, vhd, vhdx, vmdk) a changed copy is \
+                  made in the same format, which takes its name, mode and owner. The image is locked meanwhile. An image that is \
                   dirty, or has features that would not be kept right (quotas, bigalloc, mmp), is refused.",
     after_long_help = "\
 Actions (options of an action may stand anywhere behind its name; paths are the image's, but SRC):
@@ -67,6 +70,7 @@ A script has one action on a line; words are split and quoted as in a shell (' \
 
 Examples:
   forger edit disk.ext4 put ./motd /etc/motd --mode 644
+  forger edit vm.qcow2#root put ./motd /etc/motd
   forger edit --script changes.txt --dry-run disk.ext4
   hostname | forger edit disk.ext4 put - /etc/hostname
 
@@ -85,9 +89,9 @@ A script, changes.txt:
 Exit status: 0 done, 1 failed and nothing changed, 2 wrong usage (forger --help says more)."
 )]
 pub(crate) struct Args {
-    /// The image to change
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    /// The image to change, or a partition of a disk: vm.qcow2#root
+    #[arg(value_name = "IMAGE[#PART]")]
+    image: OsString,
 
     /// The action and its arguments, see below
     #[arg(
@@ -123,9 +127,14 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let now = time_of(args.time, &environment)?;
     let steps = args.steps()?;
     check_stdin(args.script.as_deref(), &steps)?;
-    let shown = args.image.display().to_string();
-    let cannot = |error: EditError| remedy::explain(&args.image, error);
-    let mut editor = Editor::open(&args.image, now).map_err(cannot)?;
+    let subject = Subject::open(&args.image)?;
+    let address = subject.address.clone();
+    let shown = address.disk();
+    let cannot = |error: EditError| match Subject::other(&address) {
+        Some(other) if subject::is_other(&error) => other,
+        _ => remedy::explain(&address, error),
+    };
+    let (mut editor, copy) = subject.editor(now).map_err(cannot)?;
     let surroundings = Surroundings {
         environment,
         files: Ahead::start(files(&steps)),
@@ -147,6 +156,11 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
         editor.commit()
     }
     .map_err(cannot)?;
+    match copy {
+        Some(copy) if args.dry_run => copy.check()?,
+        Some(copy) if done.way != Way::Nothing => copy.publish(global)?,
+        _ => {}
+    }
     let text = match global.output {
         Format::Text => text(&shown, steps.len(), args.dry_run, done),
         Format::Json => print::json_line(&json!({

@@ -1,7 +1,6 @@
 //! What helps when an image cannot be edited.
 
-use std::path::Path;
-
+use forger::address::Address;
 use forger_fs::ext4::EditError;
 
 use crate::exit::Failure;
@@ -16,9 +15,14 @@ const FEATURES: &[(&str, &str)] = &[
 ];
 
 /// Explains why an image could not be edited, and what helps; nothing was changed.
-pub(super) fn explain(image: &Path, error: EditError) -> Failure {
-    let shown = image.display();
+pub(super) fn explain(image: &Address, error: EditError) -> Failure {
+    let shown = image.disk();
     let help = match &error {
+        EditError::State { .. } | EditError::Damaged { .. } | EditError::Read(_)
+            if image.part.is_some() =>
+        {
+            format!("forger convert {shown} PART.raw takes it out, for e2fsck -f to look at and mend")
+        }
         EditError::State { remedy, .. } => format!("{remedy} {shown}"),
         EditError::Damaged { .. } | EditError::Read(_) => {
             format!("e2fsck -fn {shown} says more, e2fsck -fy {shown} mends it")
@@ -37,23 +41,23 @@ pub(super) fn explain(image: &Path, error: EditError) -> Failure {
             "copy the image to a name of its own, and edit that".to_owned()
         }
         EditError::Full { what: "blocks" } => {
-            format!("remove something, or grow the image: resize2fs {shown} SIZE")
+            format!("remove something, or make it larger: forger resize {shown} SIZE")
         }
         _ => return failure(image, error),
     };
     failure(image, error).help(help)
 }
 
-fn failure(image: &Path, error: EditError) -> Failure {
-    Failure::failed(format!("cannot edit {}", image.display())).because(error)
+fn failure(image: &Address, error: EditError) -> Failure {
+    Failure::failed(format!("cannot edit {}", image.disk())).because(error)
 }
 
-fn features(names: &[String], image: &Path) -> String {
+fn features(names: &[String], image: &Address) -> String {
     let remedies: Option<Vec<String>> = names
         .iter()
         .map(|name| {
             let known = FEATURES.iter().find(|(feature, _)| feature == name);
-            known.map(|(_, command)| format!("{command} {}", image.display()))
+            known.map(|(_, command)| format!("{command} {}", image.disk()))
         })
         .collect();
     match remedies {

@@ -23,7 +23,7 @@ pub enum Way {
     Journal,
     /// Through the image's journal, which was made larger for it meanwhile.
     LargerJournal,
-    /// On a copy, which took the image's name.
+    /// On a copy, which took the image's name; or at once, where nobody sees the image before.
     Copy,
 }
 
@@ -58,10 +58,8 @@ impl Editor {
             (Way::Journal | Way::LargerJournal, Some(log), _) => {
                 self.through_journal(log, &mut changed)?;
             }
-            (Way::Copy, log, Some(file)) => {
-                let len = file.len();
-                super::copy::replace(file, &self.volume, &changed, log.as_ref(), len, None)?;
-            }
+            (Way::Copy, _, Some(file)) => self.on_copy(file, &changed, file.len(), None)?,
+            (Way::Copy, ..) => self.at_once(&changed, None)?,
             _ => {}
         }
         if let Some(enlarged) = &enlarged {
@@ -79,7 +77,7 @@ impl Editor {
             self.change(|volume| enlarged.release(volume))?;
         }
         let planned = self.plan_in_place()?;
-        if planned.way == Way::Copy && self.enlarge()? {
+        if planned.way == Way::Copy && !self.unseen && self.enlarge()? {
             let way = Way::LargerJournal;
             return Ok(Committed { way, ..planned });
         }
@@ -96,7 +94,7 @@ impl Editor {
         let blocks = u64::try_from(changed.len()).unwrap_or(u64::MAX);
         let way = if changed.is_empty() && self.volume.contents.is_empty() {
             Way::Nothing
-        } else if self.log.as_ref().is_some_and(|log| log.holds(&changed)) {
+        } else if !self.unseen && self.log.as_ref().is_some_and(|log| log.holds(&changed)) {
             Way::Journal
         } else {
             Way::Copy
@@ -106,7 +104,7 @@ impl Editor {
 
     /// Checks that what has to be done on a copy can be.
     pub(super) fn check_way(&self, planned: Committed) -> Result<Committed> {
-        if planned.way == Way::Copy {
+        if planned.way == Way::Copy && !self.unseen {
             let blocks = planned.blocks;
             let file = self.file.as_ref().ok_or(EditError::NoJournal { blocks })?;
             super::copy::check(file, &self.volume, blocks)?;

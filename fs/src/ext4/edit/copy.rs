@@ -7,12 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use forger_block::{BlockRead, Error, PendingFile, Publish, Run};
 use rustix::fs::fstatvfs;
 
+use super::Editor;
 use super::batch::Batch;
 use super::commit::Changed;
 use super::error::{EditError, Result};
 use super::log::Log;
 use super::resized::Beyond;
-use super::store::LockedFile;
+use super::store::{LockedFile, Store};
 use super::volume::Volume;
 
 /// Bytes that are copied at a time.
@@ -48,50 +49,104 @@ fn failed(file: &LockedFile, error: std::io::Error) -> EditError {
     Error::io("inspect", file.path().display().to_string(), error).into()
 }
 
-/// Makes the change on a copy of `len` bytes in the image's folder, with its holes, mode and owner, and
-/// gives it the image's name when it is durable. What the change gives back, and what the journal has
-/// left of earlier changes, is not copied.
-pub(super) fn replace(
-    file: &LockedFile,
-    volume: &Volume,
-    changed: &[Changed],
-    log: Option<&Log>,
-    len: u64,
-    beyond: Option<&dyn Beyond>,
-) -> Result<()> {
-    let metadata = inspect(file)?;
-    let block_size = volume.block_size();
-    let copy = PendingFile::for_target(file.path())?;
-    copy.set_owner(metadata.uid(), metadata.gid())?;
-    copy_runs(file, &copy, len)?;
-    let old = volume.groups.given_back(&volume.superblock);
-    let places = log.map(Log::places).unwrap_or_default();
-    for run in old.iter().chain(&places) {
-        copy.punch(run.start.0 * block_size, run.len * block_size)?;
+/// What a change is written onto, at offsets in the filesystem.
+trait Onto {
+    fn write(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> forger_block::Result<()>;
+
+    /// Makes zeros of a range.
+    fn zero(&self, offset: u64, len: u64) -> forger_block::Result<()>;
+}
+
+/// A copy of a file, in which the filesystem starts at an offset.
+struct Copied {
+    file: PendingFile,
+    start: u64,
+}
+
+impl Onto for Copied {
+    fn write(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> forger_block::Result<()> {
+        self.file
+            .write_parts_at(self.start.saturating_add(offset), parts)
     }
-    if let Some(beyond) = beyond {
-        beyond.emit(
-            &mut |offset, data| copy.write_at(offset, data),
-            &mut |offset, len| copy.punch(offset, len),
-        )?;
+
+    fn zero(&self, offset: u64, len: u64) -> forger_block::Result<()> {
+        self.file.punch(self.start.saturating_add(offset), len)
     }
-    let mut write = |offset, parts: &mut [IoSlice<'_>]| copy.write_parts_at(offset, parts);
-    let mut batch = Batch::new(&mut write);
-    volume.contents.write(block_size, &mut batch)?;
-    for (block, bytes) in changed {
-        batch.put(block.0.saturating_mul(block_size), &**bytes)?;
+}
+
+/// The image itself.
+struct Itself<'a>(&'a dyn Store);
+
+impl Onto for Itself<'_> {
+    fn write(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> forger_block::Result<()> {
+        self.0.write_parts_at(offset, parts)
     }
-    batch.flush()?;
-    if !file.in_place()? {
-        return Err(EditError::Locked {
-            path: file.path().display().to_string(),
-        });
+
+    fn zero(&self, offset: u64, len: u64) -> forger_block::Result<()> {
+        self.0.erase(offset, len)
     }
-    copy.publish(Publish {
-        force: true,
-        sync: true,
-    })?;
-    Ok(())
+}
+
+impl Editor {
+    /// Makes the change on a copy of `len` bytes in the image's folder, with its holes, mode and owner,
+    /// and gives it the image's name when it is durable.
+    pub(super) fn on_copy(
+        &self,
+        file: &LockedFile,
+        changed: &[Changed],
+        len: u64,
+        beyond: Option<&dyn Beyond>,
+    ) -> Result<()> {
+        let metadata = inspect(file)?;
+        let copy = Copied {
+            file: PendingFile::for_target(file.path())?,
+            start: self.part.unwrap_or(0),
+        };
+        copy.file.set_owner(metadata.uid(), metadata.gid())?;
+        copy_runs(file, &copy.file, len)?;
+        self.lay(&copy, changed, beyond)?;
+        if !file.in_place()? {
+            return Err(EditError::Locked {
+                path: file.path().display().to_string(),
+            });
+        }
+        copy.file.publish(Publish {
+            force: true,
+            sync: true,
+        })?;
+        Ok(())
+    }
+
+    /// Makes the change in the image itself, which nobody sees before.
+    pub(super) fn at_once(&self, changed: &[Changed], beyond: Option<&dyn Beyond>) -> Result<()> {
+        self.lay(&Itself(&*self.store), changed, beyond)?;
+        Ok(self.store.sync()?)
+    }
+
+    /// Writes the change. What it gives back, and what the journal has left of earlier changes, becomes
+    /// zeros.
+    fn lay(&self, onto: &dyn Onto, changed: &[Changed], beyond: Option<&dyn Beyond>) -> Result<()> {
+        let volume = &self.volume;
+        let block_size = volume.block_size();
+        let old = volume.groups.given_back(&volume.superblock);
+        let places = self.log.as_ref().map(Log::places).unwrap_or_default();
+        for run in old.iter().chain(&places) {
+            onto.zero(run.start.0 * block_size, run.len * block_size)?;
+        }
+        if let Some(beyond) = beyond {
+            beyond.emit(
+                &mut |offset, data| onto.write(offset, &mut [IoSlice::new(data)]),
+                &mut |offset, len| onto.zero(offset, len),
+            )?;
+        }
+        let mut write = |offset, parts: &mut [IoSlice<'_>]| onto.write(offset, parts);
+        let mut batch = Batch::new(&mut write);
+        volume.contents.write(block_size, &mut batch)?;
+        for (block, bytes) in changed {
+            batch.put(block.0.saturating_mul(block_size), &**bytes)?;
+        }
+        batch.flush()
+    }
 }
 
 fn copy_runs(from: &LockedFile, to: &PendingFile, len: u64) -> Result<()> {
@@ -103,11 +158,16 @@ fn copy_runs(from: &LockedFile, to: &PendingFile, len: u64) -> Result<()> {
         match from.run_at(at)? {
             Run::Hole(hole) => at = at.saturating_add(hole.max(1)),
             Run::Data(data) => {
-                let step = data.clamp(1, PIECE).min(len - at);
-                buffer.resize(usize::try_from(step).unwrap_or(0), 0);
-                from.read_at(at, &mut buffer)?;
-                to.write_at(at, &buffer)?;
-                at += step;
+                let end = at.saturating_add(data.max(1)).min(len);
+                // The kernel copies faster, or shares the blocks, where it can at all.
+                at = to.copy_from(from.file(), at..end)?;
+                while at < end {
+                    let step = PIECE.min(end - at);
+                    buffer.resize(usize::try_from(step).unwrap_or(0), 0);
+                    from.read_at(at, &mut buffer)?;
+                    to.write_at(at, &buffer)?;
+                    at += step;
+                }
             }
         }
     }

@@ -47,10 +47,11 @@ mod sector;
 mod store;
 mod volume;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use forger_block::BlockRead;
+use forger_block::{BlockRead, StoreWindow};
 
 pub use self::commit::{Committed, Way};
 pub use self::error::EditError;
@@ -75,6 +76,10 @@ pub struct Editor {
     store: Arc<dyn Store>,
     /// The image as a file, which a copy can replace.
     file: Option<Arc<LockedFile>>,
+    /// Where the filesystem starts in the file, in bytes, when it is a part of it.
+    part: Option<u64>,
+    /// Nobody sees the store before it is whole.
+    unseen: bool,
     log: Option<Log>,
     /// The journal that the transaction needs, where it is not the one that is there.
     enlarged: Option<Enlarged>,
@@ -89,10 +94,45 @@ impl Editor {
     /// [`EditError::Locked`], [`EditError::State`] for a filesystem that is not clean,
     /// [`EditError::Features`], [`EditError::Read`].
     pub fn open(path: impl AsRef<Path>, time: Time) -> Result<Self> {
-        let file = Arc::new(LockedFile::open(path.as_ref())?);
+        Self::locked(LockedFile::open(path.as_ref())?, time)
+    }
+
+    /// Begins a transaction on an image file; `time` becomes that of all changes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn locked(file: LockedFile, time: Time) -> Result<Self> {
+        let file = Arc::new(file);
         let store: Arc<dyn Store> = Arc::<LockedFile>::clone(&file);
         let mut editor = Self::over(store, time)?;
         editor.file = Some(file);
+        Ok(editor)
+    }
+
+    /// Begins a transaction on a part of a file, such as a partition of a disk; nothing else of the
+    /// file changes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`EditError::Block`] for a range that does not lie inside the file.
+    pub fn within(file: LockedFile, range: Range<u64>, time: Time) -> Result<Self> {
+        let file = Arc::new(file);
+        let store: Arc<dyn Store> = Arc::<LockedFile>::clone(&file);
+        let start = range.start;
+        let window = StoreWindow::new(store, range)?;
+        let mut editor = Self::over(Arc::new(window), time)?;
+        editor.file = Some(file);
+        editor.part = Some(start);
+        Ok(editor)
+    }
+
+    /// Begins a transaction on an image that nobody sees before the caller has made something of it:
+    /// the change is written to its places at once, and an interruption leaves anything.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn unseen(store: Arc<dyn Store>, time: Time) -> Result<Self> {
+        let mut editor = Self::over(store, time)?;
+        editor.unseen = true;
         Ok(editor)
     }
 
@@ -111,6 +151,8 @@ impl Editor {
             volume,
             store,
             file: None,
+            part: None,
+            unseen: false,
             log,
             enlarged: None,
             broken: false,

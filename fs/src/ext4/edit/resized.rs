@@ -56,16 +56,16 @@ impl Editor {
 
     /// Returns the length that the image cannot have more than, in bytes; none for a file.
     pub(in crate::ext4) fn fixed_len(&self) -> Option<u64> {
-        match &self.file {
-            Some(file) if is_regular(file) => None,
-            _ => Some(self.store.len()),
+        match self.regular() {
+            Some(_) => None,
+            None => Some(self.store.len()),
         }
     }
 
     /// Returns the place of the first byte behind the filesystem that is not zero. Only a file is
     /// looked at: what a device holds there belongs to nobody.
     pub(in crate::ext4) fn trailing(&self) -> Result<Option<u64>> {
-        let Some(file) = self.file.as_deref().filter(|file| is_regular(file)) else {
+        let Some(file) = self.regular() else {
             return Ok(None);
         };
         let mut at = self.volume.superblock.size();
@@ -177,10 +177,11 @@ impl Editor {
                     set_len(file, after)?;
                 }
             }
-            (Way::Copy, log, Some(file)) => {
-                let (log, len) = (log.as_ref(), self.len_after(file, after));
-                super::copy::replace(file, &self.volume, &changed, log, len, Some(beyond))?;
+            (Way::Copy, _, Some(file)) => {
+                let len = self.len_after(file, after);
+                self.on_copy(file, &changed, len, Some(beyond))?;
             }
+            (Way::Copy, ..) => self.at_once(&changed, Some(beyond))?,
             _ => {}
         }
         Ok(planned)
@@ -266,15 +267,19 @@ impl Editor {
 
     /// A file that grows keeps what length it has, one that shrinks ends with the filesystem.
     fn len_after(&self, file: &LockedFile, after: u64) -> u64 {
-        if after < self.volume.superblock.size() {
+        if self.part.is_some() {
+            file.len()
+        } else if after < self.volume.superblock.size() {
             after
         } else {
             after.max(file.len())
         }
     }
 
+    /// Returns the file whose length is that of the image.
     fn regular(&self) -> Option<&LockedFile> {
-        self.file.as_deref().filter(|file| is_regular(file))
+        let file = self.file.as_deref().filter(|_| self.part.is_none());
+        file.filter(|file| is_regular(file))
     }
 }
 

@@ -73,6 +73,22 @@ impl LockedFile {
         &self.file
     }
 
+    /// Makes a regular file longer; what is added is a hole.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn grow(&mut self, len: u64) -> Result<()> {
+        let longer = || -> std::io::Result<File> {
+            if len > self.file.metadata()?.len() {
+                self.file.set_len(len)?;
+            }
+            self.file.try_clone()
+        };
+        let file = longer().map_err(|error| self.error("resize", error))?;
+        self.reader = FileReader::from_file(file, self.path.display().to_string())?;
+        Ok(())
+    }
+
     /// Tells whether the path still leads to the file that was opened.
     pub(super) fn in_place(&self) -> Result<bool> {
         same_file(&self.file, &self.path).map_err(|error| self.error("inspect", error))

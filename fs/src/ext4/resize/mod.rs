@@ -33,6 +33,7 @@ mod reserve;
 mod target;
 mod usage;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ pub use self::error::ResizeError;
 use self::error::Result;
 use self::plan::Plan;
 use self::usage::Usage;
-use super::edit::{Committed, Editor, Store, Way};
+use super::edit::{Committed, Editor, LockedFile, Store, Way};
 use super::read::Superblock;
 use crate::tree::Time;
 
@@ -61,6 +62,14 @@ impl Resizer {
         Self::new(Editor::open(path, time)?)
     }
 
+    /// Takes an image file; `time` becomes that of the last write.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn locked(file: LockedFile, time: Time) -> Result<Self> {
+        Self::new(Editor::locked(file, time)?)
+    }
+
     /// Takes an image of any kind, which the caller keeps to itself, and in which the new size has
     /// room.
     ///
@@ -68,6 +77,23 @@ impl Resizer {
     /// As [`open`](Self::open).
     pub fn over(store: Arc<dyn Store>, time: Time) -> Result<Self> {
         Self::new(Editor::over(store, time)?)
+    }
+
+    /// Takes a part of a file, such as a partition of a disk, in which the new size has room.
+    ///
+    /// # Errors
+    /// As [`Editor::within`].
+    pub fn within(file: LockedFile, range: Range<u64>, time: Time) -> Result<Self> {
+        Self::new(Editor::within(file, range, time)?)
+    }
+
+    /// Takes an image that nobody sees before the caller has made something of it, in which the new
+    /// size has room.
+    ///
+    /// # Errors
+    /// As [`Editor::unseen`].
+    pub fn unseen(store: Arc<dyn Store>, time: Time) -> Result<Self> {
+        Self::new(Editor::unseen(store, time)?)
     }
 
     fn new(editor: Editor) -> Result<Self> {
