@@ -147,8 +147,7 @@ fn what_is_kept_is_not_fetched_again() {
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let bundle = bundle
-        .filter(|path| path.extension().is_some_and(|kind| kind == "zst"))
-        .next()
+        .find(|path| path.extension().is_some_and(|kind| kind == "zst"))
         .unwrap();
     let away = shop.scratch.path("away");
     fs::rename(&bundle, &away).unwrap();

@@ -134,7 +134,7 @@ fn webassembly_goes_as_what_it_is() {
     assert_eq!(manifest["layers"][0]["mediaType"], "application/wasm");
     forger()
         .args(["pull", &reference])
-        .dir(&scratch.root())
+        .dir(scratch.root())
         .arg("back.wasm")
         .ok();
     assert_eq!(

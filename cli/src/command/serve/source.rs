@@ -24,8 +24,8 @@ pub(super) struct Served {
 }
 
 enum From {
-    Image(Medium),
-    Sources(Inputs),
+    Image(Box<Medium>),
+    Sources(Box<Inputs>),
     /// It is written to.
     Itself,
 }
@@ -68,7 +68,7 @@ pub(super) fn open(args: &Args, console: &mut Console) -> Result<Served, Failure
     if !args.in_place {
         return Ok(Served {
             disk: Disk::ReadOnly(Arc::clone(&medium.reader)),
-            from: From::Image(medium),
+            from: From::Image(Box::new(medium)),
         });
     }
     if medium.container.format() != Format::Raw || medium.part.is_some() {
@@ -121,6 +121,6 @@ fn plan(args: &Args, console: &mut Console) -> Result<Served, Failure> {
     let image: Arc<dyn BlockRead> = Arc::new(image);
     Ok(Served {
         disk: Disk::ReadOnly(image),
-        from: From::Sources(inputs),
+        from: From::Sources(Box::new(inputs)),
     })
 }

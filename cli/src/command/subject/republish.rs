@@ -110,6 +110,8 @@ impl Republish {
                 let options = qcow2::Options {
                     version: header.version,
                     cluster_size: header.cluster_size,
+                    refcount_bits: header.refcount_bits,
+                    extended_l2: header.extended_l2,
                 };
                 let compressed = image.is_compressed().map_err(|error| self.cannot(error))?;
                 let level = match header.codec {
