@@ -143,7 +143,7 @@ fn what_is_kept_is_not_fetched_again() {
         value["fetched"].as_bool().unwrap()
     };
     assert!(pull());
-    let bundle = fs::read_dir(&shop.folder)
+    let mut bundle = fs::read_dir(&shop.folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let bundle = bundle
