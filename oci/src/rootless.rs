@@ -343,6 +343,10 @@ mod tests {
             Kind::CharDevice(Device { major: 1, minor: 3 }),
         );
         tree.link(b"null2", b"null", None).unwrap();
+        // The root was named, as restoring names it.
+        tree.put(b".", meta(0, 0, 0o755), Kind::directory(), Policy::default())
+            .map(drop)
+            .unwrap();
         let before = tree.dump(forger_fs::tree::Holes::Shown).unwrap();
         keep(&mut tree, 65534, 65534).unwrap();
         for (_, node) in tree.iter() {

@@ -74,7 +74,7 @@ impl Qcow2Args {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "qcow2")]
 pub(crate) struct BackingArgs {
-    /// Builds on this file: the image has only what differs from it
+    /// Builds on this file: the image has only what differs from it [default: on none]
     ///
     /// The name stands in the image as it is typed; a relative one is looked up in the folder of
     /// the image, not in the current one.

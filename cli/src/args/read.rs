@@ -16,7 +16,7 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) allow_backing: Vec<PathBuf>,
 
-    /// Reads the state that a snapshot in a qcow2 image keeps: its name or its number
+    /// Reads the state that a snapshot in a qcow2 image keeps: its name or its number [default: the active state]
     #[arg(long, value_name = "NAME")]
     pub(crate) snapshot: Option<String>,
 

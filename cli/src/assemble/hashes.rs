@@ -27,18 +27,24 @@ pub(super) fn len(data: u64) -> Result<u64, verity::Error> {
 /// Returns the largest length of data in `room` bytes that leaves room for its hash tree, both in whole
 /// units of the alignment; 0 where there is none.
 pub(super) fn largest(room: u64) -> u64 {
-    // A tree takes a little more than a 128th, and its partition up to a unit more.
-    let mut data = room - room % ALIGN;
-    while data > 0 {
-        let tree = len(data).unwrap_or(u64::MAX);
-        let taken = tree.checked_next_multiple_of(ALIGN);
-        let excess = taken.and_then(|tree| data.checked_add(tree));
-        match excess.unwrap_or(u64::MAX).saturating_sub(room) {
-            0 => return data,
-            excess => data = data.saturating_sub(excess.next_multiple_of(ALIGN)),
+    let fits = |data: u64| {
+        let taken = len(data)
+            .ok()
+            .and_then(|tree| tree.checked_next_multiple_of(ALIGN));
+        taken
+            .and_then(|tree| data.checked_add(tree))
+            .is_some_and(|end| end <= room)
+    };
+    // The more data, the more tree: what fits is found by halving, in units.
+    let (mut most, mut beyond) = (0, room / ALIGN + 1);
+    while most + 1 < beyond {
+        let middle = most.midpoint(beyond);
+        match fits(middle * ALIGN) {
+            true => most = middle,
+            false => beyond = middle,
         }
     }
-    0
+    most * ALIGN
 }
 
 /// Makes the hash tree of all bytes of a partition.

@@ -47,7 +47,7 @@ pub(super) struct DiskArgs {
     #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with = "layout")]
     root_size: Option<u64>,
 
-    /// Adds a swap partition of this size
+    /// Adds a swap partition of this size [default: none]
     #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with = "layout")]
     pub(super) swap: Option<u64>,
 
@@ -63,6 +63,7 @@ pub(super) struct DiskArgs {
     pub(super) partition: Vec<PartitionArg>,
 
     /// Lays the disk out as a file says: what sfdisk --json wrote, or a folder of repart.d definitions
+    /// [default: an ESP and a root, as the other options say]
     ///
     /// From a dump: places, types, names, GUIDs and attributes; its ESP and root are filled, swap is
     /// made, others stay empty unless --partition fills them. Of definitions (repart.d(5)): Type,
@@ -116,7 +117,7 @@ pub(super) struct DiskArgs {
     pub(super) seal: bool,
 
     /// Writes kernel, initial RAM disk, command line and configuration into a folder as well: vmlinuz, initrd,
-    /// cmdline and config, for machines that start kernels themselves
+    /// cmdline and config, for machines that start kernels themselves [default: not]
     #[arg(long, value_name = "DIR")]
     pub(super) extract_kernel: Option<PathBuf>,
 

@@ -15,6 +15,10 @@ use crate::remedy;
 Of an image for several platforms it is the index's, unless --platform chooses one. The manifest is
 read and verified.
 
+Examples:
+  forger oci digest oci:app
+  forger oci digest oci-archive:app.tar:1.2 --platform linux/arm64
+
 Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more).")]
 pub(super) struct Args {
     #[command(flatten)]

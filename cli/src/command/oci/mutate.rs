@@ -54,15 +54,15 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
 
-    /// User, perhaps with a group; '' removes it
+    /// User, perhaps with a group; '' removes it [default: as it was]
     #[arg(long, value_name = "USER[:GROUP]")]
     user: Option<String>,
 
-    /// Folder to start in; '' removes it
+    /// Folder to start in; '' removes it [default: as it was]
     #[arg(long, value_name = "PATH")]
     workdir: Option<String>,
 
-    /// Signal that stops the program; '' removes it
+    /// Signal that stops the program; '' removes it [default: as it was]
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
 
@@ -82,7 +82,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
 
-    /// Who made the image; '' removes it
+    /// Who made the image; '' removes it [default: as it was]
     #[arg(long, value_name = "TEXT")]
     author: Option<String>,
 }

@@ -66,10 +66,11 @@ pub(crate) struct Args {
     size: Option<u64>,
 
     /// Listens on a Unix socket of this name, which only this user can use and which goes at the end
+    /// [default: none; this or --tcp is needed]
     #[arg(long, value_name = "PATH", required_unless_present = "tcp")]
     socket: Option<PathBuf>,
 
-    /// Listens on a TCP port of this machine, or of an ADDRESS
+    /// Listens on a TCP port of this machine, or of an ADDRESS [default: none]
     #[arg(long, value_name = "[ADDRESS:]PORT", conflicts_with = "socket", value_parser = door::tcp)]
     tcp: Option<std::net::SocketAddr>,
 
@@ -88,7 +89,7 @@ pub(crate) struct Args {
     )]
     protocol: Protocol,
 
-    /// Name of the export; the empty one is what clients take that give none
+    /// Name of the export; the empty one is what clients take that give none [default: empty]
     #[arg(
         long,
         value_name = "NAME",
@@ -98,7 +99,7 @@ pub(crate) struct Args {
     name: String,
 
     /// Lets clients write: the changes are kept in memory, or in a file without a name in TMPDIR, and
-    /// are gone at the end unless --save keeps them
+    /// are gone at the end unless --save keeps them [default: clients only read]
     #[arg(long, value_name = "memory|file", hide_possible_values = true)]
     overlay: Option<Kept>,
 
@@ -107,6 +108,7 @@ pub(crate) struct Args {
     overlay_limit: Option<u64>,
 
     /// Writes the disk, as it is at the end, to a new image: raw, qcow2, vhd, vhdx or vmdk by its name
+    /// [default: not]
     #[arg(long, value_name = "OUT", requires = "overlay")]
     save: Option<OsString>,
 
@@ -128,7 +130,7 @@ pub(crate) struct Args {
     #[arg(long)]
     once: bool,
 
-    /// Ends when there was no client for so many seconds
+    /// Ends when there was no client for so many seconds [default: never]
     #[arg(long, value_name = "SECONDS")]
     exit_when_idle: Option<u32>,
 
