@@ -344,9 +344,14 @@ mod tests {
         );
         tree.link(b"null2", b"null", None).unwrap();
         // The root was named, as restoring names it.
-        tree.put(b".", meta(0, 0, 0o755), Kind::directory(), Policy::default())
-            .map(drop)
-            .unwrap();
+        tree.put(
+            b".",
+            meta(0, 0, 0o755),
+            Kind::directory(),
+            Policy::default(),
+        )
+        .map(drop)
+        .unwrap();
         let before = tree.dump(forger_fs::tree::Holes::Shown).unwrap();
         keep(&mut tree, 65534, 65534).unwrap();
         for (_, node) in tree.iter() {
