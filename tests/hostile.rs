@@ -81,9 +81,11 @@ fn no_image_makes_any_command_look_at_another_file() {
         ];
         for command in commands {
             let log = looked_at(&scratch, command);
+            // A name is resolved to compare it with what there is leave for, which opens nothing.
+            let harmless = |line: &&str| line.contains("execve(") || line.contains("readlink(");
             let opened: Vec<&str> = log
                 .lines()
-                .filter(|line| line.contains("secret-o") && !line.contains("execve("))
+                .filter(|line| line.contains("secret-o") && !harmless(line))
                 .collect();
             assert!(opened.is_empty(), "{command:?}: {opened:?}");
             // The image itself is opened as such and no more often than a command needs.

@@ -235,7 +235,7 @@ impl Leave {
         name: &str,
     ) -> Result<(PathBuf, Arc<FileReader>), Denied> {
         let path = image.parent().unwrap_or(Path::new("")).join(name);
-        // Only a file that was named is touched; the others are not even looked at.
+        // Only a file that was named is opened; the names of others are resolved, to compare them.
         let real = self
             .allowed
             .iter()
