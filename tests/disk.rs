@@ -338,7 +338,7 @@ fn what_is_damaged_or_unclear_is_refused_and_leaves_nothing() {
         assert_eq!(output.status.code(), Some(2), "{output}");
     };
     usage(&["out"]);
-    usage(&["out.raw", "--compress", "zstd"]);
+    usage(&["out.vhd", "--compress", "zstd"]);
     usage(&["out.qcow2", "--compress", "lzo"]);
     usage(&["out.qcow2", "--cluster-size", "100"]);
     let exists = forger().arg("convert").arg(&disk).arg(&image).output();

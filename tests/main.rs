@@ -19,6 +19,7 @@ mod edit;
 mod extract;
 mod find;
 mod folder;
+mod formats;
 mod hostile;
 mod inspect;
 mod interrupted;

@@ -21,6 +21,7 @@ mod print;
 mod progress;
 mod remedy;
 mod signals;
+mod spool;
 mod summary;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! Opens disks: a file of any image format, and perhaps a partition of it.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,12 +10,15 @@ use forger::partition::select;
 use forger_block::{BlockRead, FileReader, Window};
 use forger_disk::partition::{self, Partition, Table};
 use forger_disk::{Container, Format, OpenError, qcow2};
+use forger_fs::decompress;
 
 use crate::args::read::ReadArgs;
 use crate::args::size::human;
 use crate::exit::Failure;
 use crate::listing;
+use crate::progress::Console;
 use crate::remedy;
+use crate::spool::{cannot, spool};
 
 /// Images that build on each other: more than anybody keeps.
 const MAX_CHAIN: usize = 32;
@@ -32,26 +36,51 @@ pub(crate) struct Medium {
     pub(crate) reader: Arc<dyn BlockRead>,
     /// The file itself, to see whether it has changed.
     pub(crate) file: Arc<FileReader>,
+    /// How the file is compressed as a whole.
+    packed: Option<decompress::Format>,
 }
 
 impl Medium {
     /// Opens what an address names: everything that reads images begins here.
     ///
+    /// What is compressed as a whole is kept in a file without a name.
+    ///
     /// # Errors
     /// A file that cannot be read, or a partition that is not there.
     pub(crate) fn open(address: &Address, args: &ReadArgs) -> Result<Self, Failure> {
+        Self::open_within(address, args, None)
+    }
+
+    /// As [`open`](Self::open), while somebody watches.
+    pub(crate) fn open_watched(
+        address: &Address,
+        args: &ReadArgs,
+        console: &mut Console,
+    ) -> Result<Self, Failure> {
+        Self::open_within(address, args, Some(console))
+    }
+
+    fn open_within(
+        address: &Address,
+        args: &ReadArgs,
+        console: Option<&mut Console>,
+    ) -> Result<Self, Failure> {
         let what = || format!("cannot read {}", address.image.display());
         let file =
             FileReader::open(&address.image).map_err(|error| remedy::block(what(), error))?;
         let file = Arc::new(file);
+        let format = args.input_format.map(Format::from);
+        let packed = match format {
+            None => compression(&file),
+            Some(_) => None,
+        };
         let leave = Leave::new(args);
+        let image = match packed {
+            Some(_) => unpacked(address, console)?,
+            None => Arc::clone(&file),
+        };
         let container = leave
-            .container(
-                &address.image,
-                Arc::clone(&file),
-                args.input_format.map(Format::from),
-                0,
-            )
+            .container(&address.image, image, format, 0)
             .map_err(|error| error.failure(what()))?;
         let mut medium = Self {
             file_len: file.len(),
@@ -59,6 +88,7 @@ impl Medium {
             reader: container.disk(),
             container,
             file,
+            packed,
         };
         if let Some(word) = &address.part {
             medium
@@ -66,6 +96,20 @@ impl Medium {
                 .map_err(|failure| failure.in_what(what()))?;
         }
         Ok(medium)
+    }
+
+    /// How the format of the image file is called.
+    pub(crate) fn format_name(&self) -> String {
+        let format = self.container.format();
+        match self.packed {
+            Some(packed) => format!("{format}, {packed}"),
+            None => format.to_string(),
+        }
+    }
+
+    /// Tells whether the file is compressed as a whole.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.packed.is_some()
     }
 
     /// Reads the partition table, if there is one.
@@ -102,6 +146,23 @@ impl Medium {
         self.part = Some(part);
         Ok(())
     }
+}
+
+/// Tells how a file is compressed as a whole, if it is.
+pub(crate) fn compression(file: &FileReader) -> Option<decompress::Format> {
+    let len = usize::try_from(file.len()).unwrap_or(usize::MAX);
+    let mut head = vec![0; len.min(decompress::HEAD)];
+    file.read_at(0, &mut head).ok()?;
+    Some(decompress::detect(&head)).filter(|format| *format != decompress::Format::Plain)
+}
+
+/// Unpacks a file that is compressed as a whole into one without a name.
+fn unpacked(address: &Address, console: Option<&mut Console>) -> Result<Arc<FileReader>, Failure> {
+    let name = address.image.display().to_string();
+    let file = File::open(&address.image).map_err(|error| cannot(&name, error))?;
+    let stream = decompress::open(file, &decompress::Options::default())
+        .map_err(|error| cannot(&name, error))?;
+    spool(stream, &name, console)
 }
 
 /// Returns number, type, name and size of a partition.

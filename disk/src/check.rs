@@ -6,7 +6,7 @@ use std::sync::Arc;
 use forger_block::BlockRead;
 
 use crate::detect::Format;
-use crate::{OpenError, qcow2, vhd, vhdx, vmdk};
+use crate::{OpenError, android_sparse, ova, qcow2, vhd, vhdx, vmdk};
 
 /// So many findings are kept.
 const LIMIT: usize = 1000;
@@ -92,7 +92,8 @@ impl Report {
     }
 }
 
-/// Checks an image file of a format: its structures, not what the disk holds; nothing is written.
+/// Checks an image file of a format: its structures, not what the disk holds but where there are
+/// checksums of it; nothing is written.
 ///
 /// What an image builds on is not needed. A raw disk has nothing to check.
 ///
@@ -106,6 +107,8 @@ pub fn check(file: &Arc<dyn BlockRead>, format: Format) -> Result<Report, OpenEr
         Format::Vhd => Ok(vhd::check(file)?),
         Format::Vhdx => Ok(vhdx::check(file)?),
         Format::Vmdk => Ok(vmdk::check(file)?),
+        Format::AndroidSparse => Ok(android_sparse::check(file)?),
+        Format::Ova => Ok(ova::check(file)?),
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use forger_block::BlockRead;
 
 use crate::detect::{Format, detect};
-use crate::{qcow2, vhd, vhdx, vmdk};
+use crate::progress::Progress;
+use crate::{android_sparse, ova, qcow2, vhd, vhdx, vmdk};
 
 /// An open image file.
 #[derive(Clone, Debug)]
@@ -21,6 +22,10 @@ pub enum Container {
     Vhdx(Arc<vhdx::Image>),
     /// A VMDK image.
     Vmdk(Arc<vmdk::Image>),
+    /// An Android sparse image.
+    AndroidSparse(Arc<android_sparse::Image>),
+    /// A virtual machine around a VMDK image.
+    Ova(Arc<ova::Image>),
 }
 
 /// Why an image file cannot be opened.
@@ -42,6 +47,12 @@ pub enum OpenError {
     /// It is a VMDK image that cannot be read.
     #[error(transparent)]
     Vmdk(#[from] vmdk::ReadError),
+    /// It is an Android sparse image that cannot be read.
+    #[error(transparent)]
+    AndroidSparse(#[from] android_sparse::ReadError),
+    /// It is an OVA that cannot be read.
+    #[error(transparent)]
+    Ova(#[from] ova::ReadError),
 }
 
 impl Container {
@@ -77,6 +88,10 @@ impl Container {
             Format::Vhd => Self::Vhd(Arc::new(vhd::Image::open(file)?)),
             Format::Vhdx => Self::Vhdx(Arc::new(vhdx::Image::open(file)?)),
             Format::Vmdk => Self::Vmdk(Arc::new(vmdk::Image::open(file)?)),
+            Format::AndroidSparse => {
+                Self::AndroidSparse(Arc::new(android_sparse::Image::open(file)?))
+            }
+            Format::Ova => Self::Ova(Arc::new(ova::Image::open(file)?)),
         })
     }
 
@@ -89,6 +104,8 @@ impl Container {
             Self::Vhd(_) => Format::Vhd,
             Self::Vhdx(_) => Format::Vhdx,
             Self::Vmdk(_) => Format::Vmdk,
+            Self::AndroidSparse(_) => Format::AndroidSparse,
+            Self::Ova(_) => Format::Ova,
         }
     }
 
@@ -101,6 +118,22 @@ impl Container {
             Self::Vhd(image) => Arc::<vhd::Image>::clone(image),
             Self::Vhdx(image) => Arc::<vhdx::Image>::clone(image),
             Self::Vmdk(image) => Arc::<vmdk::Image>::clone(image),
+            Self::AndroidSparse(image) => Arc::<android_sparse::Image>::clone(image),
+            Self::Ova(image) => Arc::<vmdk::Image>::clone(image.disk()),
+        }
+    }
+
+    /// Compares the checksums that the image has, if it has any: those of an Android sparse image,
+    /// and the digests in an OVA's manifest.
+    ///
+    /// # Errors
+    /// A checksum that does not match; [`Error::Interrupted`](forger_block::Error::Interrupted)
+    /// when `progress` says so.
+    pub fn verify(&self, progress: &mut dyn Progress) -> Result<(), OpenError> {
+        match self {
+            Self::AndroidSparse(image) => Ok(image.verify(progress)?),
+            Self::Ova(image) => Ok(image.verify(progress)?),
+            _ => Ok(()),
         }
     }
 }

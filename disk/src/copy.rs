@@ -51,18 +51,7 @@ pub fn copy(
         },
         |(range, runs, buffer)| {
             hole += range.start - at;
-            let mut from = 0;
-            for run in runs {
-                match run {
-                    Run::Hole(len) => hole += len,
-                    Run::Data(len) => {
-                        sink.skip(std::mem::take(&mut hole))?;
-                        let end = from + usize::try_from(len).unwrap_or(0);
-                        sink.write(&buffer[from..end])?;
-                    }
-                }
-                from += usize::try_from(run.len()).unwrap_or(0);
-            }
+            put_runs(&buffer, runs, &mut hole, sink)?;
             lock().push(buffer);
             let done = range.end - at;
             at = range.end;
@@ -71,6 +60,27 @@ pub fn copy(
     )?;
     sink.skip(hole + (source.len() - at))?;
     advance(source.len() - at)
+}
+
+/// Appends a piece to a sink: zeros make `hole` longer, which is put off until something follows.
+pub(crate) fn put(bytes: &[u8], hole: &mut u64, sink: &mut dyn BlockSink) -> Result<()> {
+    put_runs(bytes, runs(bytes), hole, sink)
+}
+
+fn put_runs(bytes: &[u8], runs: Vec<Run>, hole: &mut u64, sink: &mut dyn BlockSink) -> Result<()> {
+    let mut from = 0;
+    for run in runs {
+        let end = from + usize::try_from(run.len()).unwrap_or(0);
+        match run {
+            Run::Hole(len) => *hole += len,
+            Run::Data(_) => {
+                sink.skip(std::mem::take(hole))?;
+                sink.write(&bytes[from..end])?;
+            }
+        }
+        from = end;
+    }
+    Ok(())
 }
 
 /// Parts a piece into zeros and data.

@@ -9,6 +9,8 @@ use std::fmt;
 
 use forger_block::{BlockRead, Result};
 
+use crate::android_sparse::header;
+use crate::ova::header::is_appliance;
 use crate::vhd::footer;
 use crate::vhdx::layout;
 
@@ -26,6 +28,10 @@ pub enum Format {
     Vhdx,
     /// VMware's format, as one sparse file.
     Vmdk,
+    /// Android's format for what is flashed.
+    AndroidSparse,
+    /// A virtual machine around a VMDK, in an archive.
+    Ova,
 }
 
 impl fmt::Display for Format {
@@ -36,6 +42,8 @@ impl fmt::Display for Format {
             Self::Vhd => "vhd",
             Self::Vhdx => "vhdx",
             Self::Vmdk => "vmdk",
+            Self::AndroidSparse => "android-sparse",
+            Self::Ova => "ova",
         })
     }
 }
@@ -60,6 +68,8 @@ pub fn detect(file: &dyn BlockRead) -> Result<Format> {
         layout::FILE_SIGNATURE => Format::Vhdx,
         footer::COOKIE => Format::Vhd,
         [b'K', b'D', b'M', b'V', ..] => Format::Vmdk,
+        [a, b, c, d, 1, 0, ..] if [a, b, c, d] == header::MAGIC => Format::AndroidSparse,
+        _ if is_ova(file)? => Format::Ova,
         _ => match file.len().checked_sub(512) {
             Some(end) if file.len().is_multiple_of(512) => {
                 file.read_at(end, &mut magic)?;
@@ -71,6 +81,15 @@ pub fn detect(file: &dyn BlockRead) -> Result<Format> {
             _ => Format::Raw,
         },
     })
+}
+
+fn is_ova(file: &dyn BlockRead) -> Result<bool> {
+    let mut block = [0; 512];
+    if file.len() < 512 {
+        return Ok(false);
+    }
+    file.read_at(0, &mut block)?;
+    Ok(is_appliance(&block))
 }
 
 #[cfg(test)]
@@ -88,6 +107,8 @@ mod tests {
         assert_eq!(format(b"vhdxfile"), Format::Vhdx);
         assert_eq!(format(b"conectix"), Format::Vhd);
         assert_eq!(format(b"KDMV\x01\0\0\0"), Format::Vmdk);
+        assert_eq!(format(b"\x3a\xff\x26\xed\x01\0\0\0"), Format::AndroidSparse);
+        assert_eq!(format(b"\x3a\xff\x26\xed\x02\0\0\0"), Format::Raw);
         let fixed = [&[0; 3584][..], b"conectix", &[0; 504]].concat();
         assert_eq!(format(&fixed), Format::Vhd);
     }

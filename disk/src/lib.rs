@@ -5,7 +5,10 @@
 //! or into a sink.
 #![forbid(unsafe_code)]
 
+pub mod android_sparse;
+pub mod bmap;
 pub mod nbd;
+pub mod ova;
 pub mod partition;
 pub mod qcow2;
 pub mod vhd;
@@ -15,6 +18,8 @@ pub mod virtio_blk;
 pub mod vmdk;
 
 mod apart;
+mod arriving;
+mod batch;
 mod cache;
 mod check;
 mod compare;
@@ -23,22 +28,27 @@ mod copy;
 mod detect;
 mod differing;
 mod guid;
+mod hex;
 mod mapped;
 mod occupied;
 mod ordered;
+mod packing;
 mod padded;
 mod pieces;
 mod progress;
 mod served;
 mod swap;
 mod words;
+mod xml;
 
+pub use arriving::{Arriving, RawArriving, receive};
 pub use check::{Finding, Report, Severity, check};
 pub use compare::compare;
 pub use container::{Container, OpenError};
 pub use copy::{ZEROS, copy};
 pub use detect::{Format, detect};
 pub use guid::{Guid, NotAGuid};
+pub use packing::{Packed, Packing};
 pub use progress::{Progress, Unwatched};
 pub use served::Disk;
 pub use swap::{SwapError, swap};

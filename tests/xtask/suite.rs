@@ -9,8 +9,9 @@ use crate::Outcome;
 use crate::step::{self, cargo};
 
 /// The programs the tests use, and the Debian package of each.
-const TOOLS: [(&str, &str); 40] = [
+const TOOLS: &[(&str, &str)] = &[
     ("blkid", "util-linux"),
+    ("bmaptool", "bmap-tools"),
     ("bsdtar", "libarchive-tools"),
     ("busybox", "busybox-static"),
     ("bzip2", "bzip2"),
@@ -23,11 +24,13 @@ const TOOLS: [(&str, &str); 40] = [
     ("genext2fs", "genext2fs"),
     ("getfattr", "attr"),
     ("gzip", "gzip"),
+    ("img2simg", "android-sdk-libsparse-utils"),
     ("linux.uml", "user-mode-linux"),
     ("mcopy", "mtools"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mmdebstrap", "mmdebstrap"),
     ("mount", "mount"),
+    ("python3", "python3"),
     ("nbdcopy", "libnbd-bin"),
     ("nbdinfo", "libnbd-bin"),
     ("qemu-img", "qemu-utils"),
@@ -36,6 +39,7 @@ const TOOLS: [(&str, &str); 40] = [
     ("setpriv", "util-linux"),
     ("sfdisk", "fdisk"),
     ("sgdisk", "gdisk"),
+    ("simg2img", "android-sdk-libsparse-utils"),
     ("skopeo", "skopeo"),
     ("strace", "strace"),
     ("tar", "tar"),

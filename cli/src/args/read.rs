@@ -20,7 +20,7 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) snapshot: Option<String>,
 
-    /// Takes images as raw, qcow2, vhd, vhdx or vmdk [default: told by their first bytes]
+    /// Takes images as raw, qcow2, vhd, vhdx, vmdk, android-sparse or ova [default: told by their first bytes]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) input_format: Option<DiskFormat>,
 }
@@ -38,6 +38,10 @@ pub(crate) enum DiskFormat {
     Vhdx,
     /// VMware's format
     Vmdk,
+    /// Android's format for what is flashed
+    AndroidSparse,
+    /// A virtual machine around a VMDK
+    Ova,
 }
 
 impl From<DiskFormat> for Format {
@@ -48,6 +52,8 @@ impl From<DiskFormat> for Format {
             DiskFormat::Vhd => Self::Vhd,
             DiskFormat::Vhdx => Self::Vhdx,
             DiskFormat::Vmdk => Self::Vmdk,
+            DiskFormat::AndroidSparse => Self::AndroidSparse,
+            DiskFormat::Ova => Self::Ova,
         }
     }
 }

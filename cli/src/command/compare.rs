@@ -31,7 +31,7 @@ Examples:
 Exit status: 0 equal, 1 different, 2 trouble: wrong usage, or something cannot be read."
 )]
 pub(crate) struct Args {
-    /// A disk (raw, qcow2, vhd, vhdx, vmdk), or a partition of it
+    /// A disk (raw, qcow2, vhd, vhdx, vmdk, android-sparse, compressed or not), or a partition of it
     #[arg(value_name = "A[#PART]")]
     first: OsString,
 
@@ -82,9 +82,9 @@ struct Found {
 }
 
 fn compare(args: &Args, console: &mut Console) -> Result<Found, Failure> {
-    let open = |typed: &OsString| {
+    let mut open = |typed: &OsString| {
         let address = Address::parse(typed, |path| path.exists());
-        Medium::open(&address, &args.read)
+        Medium::open_watched(&address, &args.read, console)
     };
     let (first, second) = (open(&args.first)?, open(&args.second)?);
     let sizes = [first.reader.len(), second.reader.len()];

@@ -29,7 +29,7 @@ const SECTOR: u64 = 512;
     long_about = "Makes an empty disk, or a qcow2 image that builds on another one.\n\n\
         Nothing but its tables is written. Equal options give equal bytes.",
     after_long_help = "\
-What OUT becomes is told by its name (.raw, .img, .qcow2, .vhd, .vhdx, .vmdk) or by --format. A size that is no
+What OUT becomes is told by its name (.raw, .img, .qcow2, .vhd, .vhdx, .vmdk, .simg, .ova) or by --format. A size that is no
 multiple of 512 bytes is rounded up to one, with a note.
 
 Examples:
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SIZE", value_parser = size::parse)]
     size: Option<u64>,
 
-    /// Format of OUT: raw, qcow2, vhd, vhd-fixed, vhdx or vmdk [default: by its name]
+    /// Format of OUT: raw, qcow2, vhd, vhd-fixed, vhdx, vhdx-fixed, vmdk, android-sparse or ova [default: by its name]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<OutputFormat>,
 

@@ -75,7 +75,7 @@ fn facts(address: &Address, medium: &Medium) -> Result<Value, Failure> {
     }
     let mut facts = json!({
         "type": "disk",
-        "format": medium.container.format().to_string(),
+        "format": medium.format_name(),
         "size": medium.reader.len(),
         "file_size": medium.file_len,
     });
@@ -84,6 +84,18 @@ fn facts(address: &Address, medium: &Medium) -> Result<Value, Failure> {
         Container::Vhd(image) => facts["vhd"] = json!({ "fixed": image.is_fixed() }),
         Container::Vhdx(image) => facts["vhdx"] = json!({ "sector_size": image.sector_size() }),
         Container::Vmdk(image) => facts["vmdk"] = json!({ "compressed": image.is_compressed() }),
+        Container::Ova(image) => {
+            facts["ova"] = json!({
+                "disk": image.disk_name(),
+                "manifest": image.has_manifest(),
+            });
+        }
+        Container::AndroidSparse(image) => {
+            facts["android_sparse"] = json!({
+                "block_size": image.block_size(),
+                "checksums": image.has_checksums(),
+            });
+        }
         _ => {}
     }
     match &table {

@@ -22,6 +22,7 @@ mod logout;
 mod ls;
 mod make_bundle;
 mod man;
+mod measure;
 mod mkfs;
 mod oci;
 mod pull;
@@ -69,6 +70,7 @@ pub(crate) enum Command {
     Convert(convert::Args),
     Compare(compare::Args),
     Serve(serve::Args),
+    Measure(measure::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -108,6 +110,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Convert(args) => convert::run(&args, cli.global),
         Command::Compare(args) => compare::run(&args, cli.global),
         Command::Serve(args) => serve::run(&args, cli.global),
+        Command::Measure(args) => measure::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

@@ -188,6 +188,21 @@ impl Geometry {
     }
 }
 
+/// Returns the length of the image of a disk of `size` bytes without zeros, in bytes.
+///
+/// A compressed one is no longer, whatever it holds.
+///
+/// # Errors
+/// [`WriteError::TooLarge`]; options that are impossible.
+pub fn full_len(size: u64, options: &Options) -> Result<u64, WriteError> {
+    let geometry = Geometry::new(*options, size)?;
+    let data = size.div_ceil(options.cluster_size);
+    let l2 = data.div_ceil(options.l2_entries());
+    let clusters = 1 + geometry.l1_clusters() + l2 + data;
+    let refcounts = geometry.refcounts(clusters)?;
+    Ok((clusters + refcounts.table + refcounts.blocks) * options.cluster_size)
+}
+
 /// Returns a number that is small because a table's length is.
 fn narrow(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)

@@ -7,8 +7,6 @@
 //! The header stands first and is written last.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Mutex;
 
 use forger_block::{BlockRead, Bytes, Error, PlacedSink, Result, is_zero};
 
@@ -18,15 +16,16 @@ use super::error::WriteError;
 use super::geometry::{Geometry, Head, Refcounts};
 use super::options::{Compression, Options};
 use super::refcount;
+use crate::arriving::Arriving;
+use crate::batch::Batches;
 use crate::ordered::in_order;
-use crate::pieces::Pieces;
 use crate::progress::Progress;
 
 /// So many bytes of the disk one thread takes at a time, at least a cluster.
 const BATCH: u64 = 1 << 20;
 
-/// Writes the compressed image of a disk, which is rounded up to 512 bytes, and returns its length in bytes, with which the caller
-/// [finishes](PlacedSink::finish) the sink.
+/// Writes the compressed image of a disk, which is rounded up to 512 bytes, and returns its length in
+/// bytes, with which the caller [finishes](PlacedSink::finish) the sink.
 ///
 /// What it makes does not depend on the number of threads.
 ///
@@ -41,57 +40,30 @@ pub fn write_compressed(
     progress: &mut dyn Progress,
 ) -> std::result::Result<u64, WriteError> {
     let geometry = Geometry::new(*options, source.len())?;
-    compression.validate(options)?;
-    let cluster = options.cluster_size;
-    let mut packer = Packer::new(geometry);
-    let batch = BATCH.max(cluster);
-    let spare = Mutex::new(Vec::new());
-    let begin = || {
-        Compressor::new(compression.codec, compression.level)
-            .map(|compressor| (compressor, Vec::new()))
-            .map_err(compressing)
-    };
-    let mut done = 0;
-    in_order(
-        compression.threads,
-        Pieces::new(source, batch),
-        begin,
-        |(compressor, packed), range: Range<u64>| {
-            let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            let mut buffer: Vec<u8> = pop(&spare);
-            buffer.resize(len.next_multiple_of(size(cluster)), 0);
-            let (inside, behind) = buffer.split_at_mut(len);
-            source.read_at(range.start, inside)?;
-            // The disk may end inside its last cluster.
-            behind.fill(0);
-            let mut results = Vec::new();
-            for (number, data) in (range.start / cluster..).zip(buffer.chunks(size(cluster))) {
-                if is_zero(data) {
-                    continue;
-                }
-                let form = match compressor.compress(data, packed).map_err(compressing)? {
-                    true => Form::Packed(Bytes::copy_from_slice(packed)),
-                    false => Form::Plain(Bytes::copy_from_slice(data)),
-                };
-                results.push((number, form));
-            }
-            push(&spare, buffer);
-            Ok((range.end, results))
-        },
-        |(end, results)| {
-            for (number, form) in results {
-                packer.put(number, form, sink)?;
-            }
-            progress.advance(end - done);
-            done = end;
-            match progress.cancelled() {
-                true => Err(Error::Interrupted),
-                false => Ok(()),
-            }
-        },
-    )?;
+    let mut packer = Packer::new(*options);
+    let done = packer.fill(Batches::Source(source), compression, sink, progress)?;
+    // What is a hole was no batch.
     progress.advance(source.len() - done);
-    packer.finish(compression, sink)
+    packer.finish(geometry, compression, sink)
+}
+
+/// Writes the compressed image of a disk that arrives, as [`write_compressed`] does.
+///
+/// # Errors
+/// As [`write_compressed`].
+pub fn write_compressed_arriving(
+    disk: &mut dyn Arriving,
+    options: &Options,
+    compression: &Compression,
+    sink: &mut dyn PlacedSink,
+    progress: &mut dyn Progress,
+) -> std::result::Result<u64, WriteError> {
+    options.validate()?;
+    let mut packer = Packer::new(*options);
+    packer.fill(Batches::Arriving(&mut *disk), compression, sink, progress)?;
+    // Only now its length is known.
+    let geometry = Geometry::new(*options, disk.reached())?;
+    packer.finish(geometry, compression, sink)
 }
 
 /// A cluster as it is stored.
@@ -102,7 +74,7 @@ enum Form {
 
 /// Gives clusters their places.
 struct Packer {
-    geometry: Geometry,
+    options: Options,
     /// The entries of the L2 tables that are not empty, by the table's number.
     tables: BTreeMap<u64, Vec<u64>>,
     /// References to each cluster of the file.
@@ -114,18 +86,70 @@ struct Packer {
 }
 
 impl Packer {
-    fn new(geometry: Geometry) -> Self {
+    fn new(options: Options) -> Self {
         Self {
-            geometry,
+            options,
             tables: BTreeMap::new(),
             references: vec![1],
             next: 1,
-            cursor: geometry.options.cluster_size,
+            cursor: options.cluster_size,
         }
     }
 
     fn cluster(&self) -> u64 {
-        self.geometry.options.cluster_size
+        self.options.cluster_size
+    }
+
+    /// Compresses and writes all clusters that are not zeros, and returns where the last batch ends.
+    fn fill(
+        &mut self,
+        batches: Batches<'_>,
+        compression: &Compression,
+        sink: &mut dyn PlacedSink,
+        progress: &mut dyn Progress,
+    ) -> std::result::Result<u64, WriteError> {
+        compression.validate(&self.options)?;
+        let cluster = self.cluster();
+        let begin = || {
+            Compressor::new(compression.codec, compression.level)
+                .map(|compressor| (compressor, Vec::new()))
+                .map_err(compressing)
+        };
+        let mut done = 0;
+        let (batches, loader) = batches.of(BATCH.max(cluster));
+        in_order(
+            compression.threads,
+            batches,
+            begin,
+            |(compressor, packed), batch| {
+                let (range, buffer) = loader.load(batch, size(cluster))?;
+                let mut results = Vec::new();
+                for (number, data) in (range.start / cluster..).zip(buffer.chunks(size(cluster))) {
+                    if is_zero(data) {
+                        continue;
+                    }
+                    let form = match compressor.compress(data, packed).map_err(compressing)? {
+                        true => Form::Packed(Bytes::copy_from_slice(packed)),
+                        false => Form::Plain(Bytes::copy_from_slice(data)),
+                    };
+                    results.push((number, form));
+                }
+                loader.done(buffer);
+                Ok((range.end, results))
+            },
+            |(end, results)| {
+                for (number, form) in results {
+                    self.put(number, form, sink)?;
+                }
+                progress.advance(end - done);
+                done = end;
+                match progress.cancelled() {
+                    true => Err(Error::Interrupted),
+                    false => Ok(()),
+                }
+            },
+        )?;
+        Ok(done)
     }
 
     fn put(&mut self, number: u64, form: Form, sink: &mut dyn PlacedSink) -> Result<()> {
@@ -137,7 +161,7 @@ impl Packer {
             Form::Packed(data) => {
                 let len = data.len() as u64;
                 let offset = self.pack(len);
-                let bits = self.geometry.options.cluster_bits();
+                let bits = self.options.cluster_bits();
                 (seal_compressed(offset, len, bits), offset, data)
             }
         };
@@ -145,10 +169,9 @@ impl Packer {
             let problem = std::io::Error::other("the image exceeds what its entries can hold");
             return Err(Error::io("place a cluster in", "the image", problem));
         };
-        let options = &self.geometry.options;
-        let entries = options.l2_entries();
+        let entries = self.options.l2_entries();
         // With subclusters an entry has a second word.
-        let width = options.l2_entry_len() / 8;
+        let width = self.options.l2_entry_len() / 8;
         let table = self
             .tables
             .entry(number / entries)
@@ -174,7 +197,7 @@ impl Packer {
     fn pack(&mut self, len: u64) -> u64 {
         let cluster = self.cluster();
         let last = self.cursor.div_ceil(cluster);
-        let most = refcount::max(self.geometry.options.refcount_bits);
+        let most = refcount::max(self.options.refcount_bits);
         let begun = self.references.get(size(self.cursor / cluster));
         if !self.cursor.is_multiple_of(cluster)
             && begun.is_some_and(|count| u64::from(*count) >= most)
@@ -201,6 +224,7 @@ impl Packer {
 
     fn finish(
         mut self,
+        geometry: Geometry,
         compression: &Compression,
         sink: &mut dyn PlacedSink,
     ) -> std::result::Result<u64, WriteError> {
@@ -211,22 +235,20 @@ impl Packer {
             let bytes: Vec<u8> = table.iter().flat_map(|entry| entry.to_be_bytes()).collect();
             sink.write_at(at * cluster, bytes.into())?;
         }
-        let l1 = self.take(self.geometry.l1_clusters(), 1);
-        let bytes = self.geometry.l1(tables.into_keys(), l2);
+        let l1 = self.take(geometry.l1_clusters(), 1);
+        let bytes = geometry.l1(tables.into_keys(), l2);
         sink.write_at(l1 * cluster, bytes.into())?;
-        let refcounts = self.geometry.refcounts(self.next)?;
+        let refcounts = geometry.refcounts(self.next)?;
         let blocks = self.take(refcounts.blocks, 1);
         let table = self.take(refcounts.table, 1);
         let Refcounts { blocks: count, .. } = refcounts;
-        let bits = self.geometry.options.refcount_bits;
-        let mut bytes = refcount::seal(&self.references, bits);
+        let mut bytes = refcount::seal(&self.references, self.options.refcount_bits);
         bytes.resize(size(count * cluster), 0);
         sink.write_at(blocks * cluster, bytes.into())?;
-        let bytes = self.geometry.refcount_table(refcounts, blocks);
+        let bytes = geometry.refcount_table(refcounts, blocks);
         sink.write_at(table * cluster, bytes.into())?;
-        let header = self
-            .geometry
-            .header(&Head::alone(compression.codec), l1, table, refcounts)?;
+        let head = Head::alone(compression.codec);
+        let header = geometry.header(&head, l1, table, refcounts)?;
         sink.write_at(0, header.into())?;
         Ok(self.next * cluster)
     }
@@ -239,18 +261,4 @@ fn compressing(source: std::io::Error) -> Error {
 
 fn size(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
-}
-
-fn pop(spare: &Mutex<Vec<Vec<u8>>>) -> Vec<u8> {
-    let mut spare = spare
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    spare.pop().unwrap_or_default()
-}
-
-fn push(spare: &Mutex<Vec<Vec<u8>>>, buffer: Vec<u8>) {
-    let mut spare = spare
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    spare.push(buffer);
 }

@@ -91,6 +91,71 @@ fn compressed_images_read_back_and_do_not_depend_on_threads() {
 }
 
 #[test]
+fn a_disk_that_arrives_gives_the_same_image() {
+    for disk in [disk(), vec![], vec![0; 70_000], vec![1; 2 << 20]] {
+        for cluster_size in [512, 65_536, 2 << 20] {
+            let options = options(3, cluster_size);
+            let memory = MemorySink::new();
+            let output = memory.output();
+            let mut sink = Checked::new(memory);
+            let compression = Compression {
+                codec: Codec::Zstd,
+                level: 1,
+                threads: 2,
+            };
+            let mut arriving = crate::RawArriving::new(&disk[..], "memory");
+            let len = write_compressed_arriving(
+                &mut arriving,
+                &options,
+                &compression,
+                &mut sink,
+                &mut Unwatched,
+            );
+            Box::new(sink).finish(len.unwrap()).unwrap();
+            let expected = packed(&disk, &options, Codec::Zstd, 1);
+            assert!(output.bytes().unwrap() == expected, "{cluster_size}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_has_the_length_that_is_known_before() {
+    let kinds = [
+        (512, 16, false),
+        (65_536, 16, false),
+        (2 << 20, 16, false),
+        (512, 1, false),
+        (512, 64, false),
+        (16_384, 2, true),
+    ];
+    for len in [0, 1, 511, 512, 65_536, 65_537, (1 << 20) + 1] {
+        for (cluster_size, refcount_bits, extended_l2) in kinds {
+            let options = Options {
+                refcount_bits,
+                extended_l2,
+                ..options(3, cluster_size)
+            };
+            let expected = full_len(len as u64, &options).unwrap();
+            assert_eq!(planned(&vec![1; len], &options).len() as u64, expected);
+            let noise = noise(len);
+            let file = packed(&noise, &options, Codec::Zlib, 1);
+            assert!(file.len() as u64 <= expected, "{len} {options:?}");
+        }
+    }
+}
+
+/// Bytes that cannot be compressed.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_le_bytes()[3]
+    })
+    .take(len)
+    .collect()
+}
+
+#[test]
 fn holes_are_holes_and_an_empty_disk_is_an_image() {
     let file = planned(&disk(), &Options::default());
     let image = Image::open(Arc::new(file)).unwrap();

@@ -114,6 +114,30 @@ fn footer(file: &dyn BlockRead) -> std::result::Result<RawFooter, ReadError> {
     }
 }
 
+/// Tells whether these are the last bytes of a fixed image, whose disk has `len` bytes.
+///
+/// # Errors
+/// A footer that speaks of another disk or is damaged.
+pub(crate) fn is_fixed_footer(bytes: [u8; 512], len: u64) -> std::result::Result<bool, ReadError> {
+    let Some(footer) = RawFooter::parse(bytes)? else {
+        return Ok(false);
+    };
+    let size = footer.current_size.get();
+    match footer.disk_type.get() {
+        disk_type::FIXED if size == len => Ok(true),
+        disk_type::FIXED => Err(ReadError::Field {
+            structure: "footer",
+            field: "current size",
+            value: size,
+        }),
+        other => Err(ReadError::Field {
+            structure: "footer",
+            field: "disk type",
+            value: other.into(),
+        }),
+    }
+}
+
 impl Blocks {
     fn read(
         file: &dyn BlockRead,

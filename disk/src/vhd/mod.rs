@@ -28,4 +28,5 @@ mod tests;
 pub use self::check::check;
 pub use self::error::{ReadError, WriteError};
 pub use self::image::Image;
-pub use self::plan::{plan_dynamic, plan_fixed};
+pub(crate) use self::image::is_fixed_footer;
+pub use self::plan::{append_fixed_footer, fixed_len, full_dynamic_len, plan_dynamic, plan_fixed};

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Bytes, SparseImage};
+use forger_block::{BlockRead, BlockSink, Bytes, SparseImage};
 
 use super::error::WriteError;
 use super::footer::{DYNAMIC_LEN, FOOTER_LEN, RawDynamic, RawFooter, disk_type};
@@ -36,9 +36,48 @@ pub fn plan_fixed(source: &Arc<dyn BlockRead>) -> Result<SparseImage, WriteError
     let size = rounded(source.len())?;
     let mut image = SparseImage::builder();
     image.span(0, source.len(), source, 0)?;
-    let footer = RawFooter::new(size, disk_type::FIXED, id(size, &[])).seal();
-    image.bytes(size, Bytes::copy_from_slice(&footer))?;
+    image.bytes(size, Bytes::copy_from_slice(&fixed_footer(size)))?;
     Ok(image.finish(size + FOOTER_LEN)?)
+}
+
+/// Makes a fixed image of a disk that stands in a sink, by rounding it up and writing its footer;
+/// the sink is not finished.
+///
+/// # Errors
+/// Those of the sink; [`WriteError::TooLarge`].
+pub fn append_fixed_footer(sink: &mut dyn BlockSink) -> Result<(), WriteError> {
+    let size = rounded(sink.position())?;
+    sink.skip(size - sink.position())?;
+    Ok(sink.write(&fixed_footer(size))?)
+}
+
+fn fixed_footer(size: u64) -> [u8; 512] {
+    RawFooter::new(size, disk_type::FIXED, id(size, &[])).seal()
+}
+
+/// Returns the length of the fixed image of a disk of `size` bytes, in bytes.
+///
+/// # Errors
+/// [`WriteError::TooLarge`].
+pub fn fixed_len(size: u64) -> Result<u64, WriteError> {
+    Ok(rounded(size)? + FOOTER_LEN)
+}
+
+/// Returns the length of the dynamic image of a disk of `size` bytes without zeros, in bytes.
+///
+/// # Errors
+/// [`WriteError::TooLarge`].
+pub fn full_dynamic_len(size: u64) -> Result<u64, WriteError> {
+    let blocks = size.div_ceil(BLOCK);
+    Ok(blocks_at(rounded(size)?) + blocks * (BITMAP + BLOCK) + FOOTER_LEN)
+}
+
+/// Where the table of a dynamic image stands, in bytes.
+const TABLE_AT: u64 = FOOTER_LEN + DYNAMIC_LEN;
+
+/// Returns where the blocks of a dynamic image begin, in bytes.
+fn blocks_at(size: u64) -> u64 {
+    TABLE_AT + (size.div_ceil(BLOCK) * 4).next_multiple_of(512)
 }
 
 /// Plans the dynamic image of a disk, which is rounded up to 1 MiB: what is zeros takes no room, 2
@@ -56,11 +95,10 @@ pub fn plan_dynamic(
     let size = rounded(source.len())?;
     let runs = occupied(source, BLOCK, threads, progress)?;
     let entries = size.div_ceil(BLOCK);
-    let table_at = FOOTER_LEN + DYNAMIC_LEN;
-    let blocks_at = table_at + (entries * 4).next_multiple_of(512);
+    let blocks_at = blocks_at(size);
     let footer = RawFooter::new(size, disk_type::DYNAMIC, id(size, &runs)).seal();
     let footer = Bytes::copy_from_slice(&footer);
-    let header = RawDynamic::new(table_at, word(entries), word(BLOCK)).seal();
+    let header = RawDynamic::new(TABLE_AT, word(entries), word(BLOCK)).seal();
 
     let mut image = SparseImage::builder();
     image.bytes(0, footer.clone())?;
@@ -80,8 +118,8 @@ pub fn plan_dynamic(
         .iter()
         .flat_map(|sector| sector.to_be_bytes())
         .collect();
-    bytes.resize(usize::try_from(blocks_at - table_at).unwrap_or(0), 0xff);
-    image.bytes(table_at, bytes.into())?;
+    bytes.resize(usize::try_from(blocks_at - TABLE_AT).unwrap_or(0), 0xff);
+    image.bytes(TABLE_AT, bytes.into())?;
     image.bytes(at, footer)?;
     Ok(image.finish(at + FOOTER_LEN)?)
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Run, SparseImage, conformance};
+use forger_block::{BlockRead, BlockSink, Forward, MemorySink, Run, SparseImage, conformance};
 
 use super::*;
 use crate::Unwatched;
@@ -43,6 +43,25 @@ fn images_read_back_rounded_up_to_a_mebibyte() {
     assert!(!image.is_fixed());
     conformance::reader(&image, &expected());
     assert_eq!(image.run_at(2 << 20).unwrap(), Run::Hole(2 << 20));
+}
+
+#[test]
+fn lengths_are_known_before() {
+    for len in [0, 1, (1 << 20) - 1, 1 << 20, (2 << 20) + 1, 5 << 20_u64] {
+        let full = vec![1_u8; usize::try_from(len).unwrap()];
+        let source: Arc<dyn BlockRead> = Arc::new(full);
+        let fixed = plan_fixed(&source).unwrap();
+        assert_eq!(fixed.len(), fixed_len(len).unwrap());
+        let dynamic = plan_dynamic(&source, 1, &mut Unwatched).unwrap();
+        assert_eq!(dynamic.len(), full_dynamic_len(len).unwrap());
+        let memory = MemorySink::new();
+        let output = memory.output();
+        let mut sink = Box::new(Forward::new(memory));
+        forger_block::stream(&source, &mut *sink, &mut || false).unwrap();
+        append_fixed_footer(&mut *sink).unwrap();
+        sink.finish().unwrap();
+        assert!(output.bytes().unwrap() == bytes(&fixed));
+    }
 }
 
 #[test]

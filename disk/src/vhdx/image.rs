@@ -34,6 +34,7 @@ pub struct Image {
     size: u64,
     block_size: u64,
     sector_size: u64,
+    fixed: bool,
     chunk_ratio: u64,
     /// Where the block allocation table stands.
     bat: Range<u64>,
@@ -44,6 +45,7 @@ pub struct Image {
 #[derive(Default)]
 struct Facts {
     block_size: Option<u64>,
+    fixed: bool,
     has_parent: bool,
     size: Option<u64>,
     sector_size: Option<u64>,
@@ -103,6 +105,7 @@ impl Image {
             size,
             block_size,
             sector_size,
+            fixed: facts.fixed,
             chunk_ratio: chunk_ratio(sector_size, block_size),
             bat,
             pages: Cache::new(PAGE, PAGES),
@@ -110,6 +113,12 @@ impl Image {
         };
         image.check_bat()?;
         Ok(image)
+    }
+
+    /// Tells whether every block has its place in the file, zeros or not.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.fixed
     }
 
     /// Returns the size of a sector of the disk, in bytes.
@@ -370,6 +379,7 @@ impl Facts {
             item::FILE_PARAMETERS => {
                 let both = read(8)?;
                 self.block_size = Some(both & 0xffff_ffff);
+                self.fixed = both >> 32 & 1 != 0;
                 self.has_parent = both >> 32 & 2 != 0;
             }
             item::VIRTUAL_DISK_SIZE => self.size = Some(read(8)?),

@@ -1,8 +1,8 @@
 //! VHDX: Hyper-V's format.
 //!
 //! Microsoft's MS-VHDX, version 2. Read are fixed and dynamic images that were closed; differencing
-//! images, and those whose log has to be replayed, are refused. Written are dynamic images with
-//! blocks of 1 MiB.
+//! images, and those whose log has to be replayed, are refused. Written are both, with blocks of
+//! 1 MiB.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -28,4 +28,4 @@ mod tests;
 pub use self::check::check;
 pub use self::error::{ReadError, WriteError};
 pub use self::image::Image;
-pub use self::plan::{Options, plan};
+pub use self::plan::{Options, full_len, plan};

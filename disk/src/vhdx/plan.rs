@@ -32,18 +32,38 @@ const LOG: u64 = MIB;
 pub struct Options {
     /// Size of a sector of the disk, in bytes: 512 or 4096.
     pub sector_size: u64,
+    /// Every block has its place in the file, zeros or not.
+    pub fixed: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sector_size: 512 }
+        Self {
+            sector_size: 512,
+            fixed: false,
+        }
     }
 }
 
-/// Plans the dynamic image of a disk, which is rounded up to whole sectors: what is zeros takes no
-/// room, 1 MiB at a time.
+impl Options {
+    /// Returns the size of the disk, rounded up to whole sectors, in bytes.
+    fn rounded(&self, size: u64) -> Result<u64, WriteError> {
+        if !matches!(self.sector_size, 512 | 4096) {
+            return Err(WriteError::SectorSize {
+                size: self.sector_size,
+            });
+        }
+        match size.checked_next_multiple_of(self.sector_size) {
+            Some(size) if size <= MAX_SIZE => Ok(size),
+            _ => Err(WriteError::TooLarge { size }),
+        }
+    }
+}
+
+/// Plans the image of a disk, which is rounded up to whole sectors: in a dynamic one, what is zeros
+/// takes no room, 1 MiB at a time.
 ///
-/// The disk is looked through for zeros first, on `threads` threads.
+/// For a dynamic one the disk is looked through for zeros first, on `threads` threads.
 ///
 /// # Errors
 /// Those of the source; [`WriteError::TooLarge`]; an impossible size of sectors.
@@ -54,27 +74,14 @@ pub fn plan(
     progress: &mut dyn Progress,
 ) -> Result<SparseImage, WriteError> {
     let sector_size = options.sector_size;
-    if !matches!(sector_size, 512 | 4096) {
-        return Err(WriteError::SectorSize { size: sector_size });
-    }
-    let size = source.len().next_multiple_of(sector_size);
-    if size > MAX_SIZE {
-        return Err(WriteError::TooLarge { size });
-    }
-    let runs = occupied(source, BLOCK, threads, progress)?;
+    let size = options.rounded(source.len())?;
+    let runs = match (options.fixed, size.div_ceil(BLOCK)) {
+        (false, _) => occupied(source, BLOCK, threads, progress)?,
+        (true, 0) => Vec::new(),
+        (true, blocks) => std::iter::once(0..blocks).collect(),
+    };
     let ratio = chunk_ratio(sector_size, BLOCK);
-    let blocks = size.div_ceil(BLOCK);
-    let entries = blocks
-        .checked_sub(1)
-        .map_or(0, |last| entry_index(last, ratio) + 1);
-    let bat = Place {
-        start: MIB + LOG,
-        len: (entries * 8).next_multiple_of(MIB).max(MIB),
-    };
-    let metadata = Place {
-        start: bat.start + bat.len,
-        len: MIB,
-    };
+    let (entries, bat, metadata) = regions(size, ratio);
     let first = metadata.start + metadata.len;
 
     let seed = seed(size, sector_size, &runs);
@@ -89,7 +96,7 @@ pub fn plan(
     for offset in REGION_TABLES {
         image.bytes(offset, table.clone())?;
     }
-    for (offset, bytes) in items(size, sector_size, Guid::derived(&seed, "vhdx disk")) {
+    for (offset, bytes) in items(size, options, Guid::derived(&seed, "vhdx disk")) {
         image.bytes(metadata.start + offset, bytes)?;
     }
     let mut at = first;
@@ -102,6 +109,34 @@ pub fn plan(
     let words: Arc<dyn BlockRead> = Arc::new(table_of(runs, entries, ratio, first));
     image.span(bat.start, words.len(), &words, 0)?;
     Ok(image.finish(at)?)
+}
+
+/// Returns the length of the image of a disk of `size` bytes without zeros, in bytes.
+///
+/// # Errors
+/// As [`plan`].
+pub fn full_len(size: u64, options: &Options) -> Result<u64, WriteError> {
+    let size = options.rounded(size)?;
+    let (_, _, metadata) = regions(size, chunk_ratio(options.sector_size, BLOCK));
+    Ok(metadata.start + metadata.len + size.next_multiple_of(BLOCK))
+}
+
+/// Returns how many entries the block allocation table has, where it stands, and where the metadata
+/// do.
+fn regions(size: u64, ratio: u64) -> (u64, Place, Place) {
+    let entries = size
+        .div_ceil(BLOCK)
+        .checked_sub(1)
+        .map_or(0, |last| entry_index(last, ratio) + 1);
+    let bat = Place {
+        start: MIB + LOG,
+        len: (entries * 8).next_multiple_of(MIB).max(MIB),
+    };
+    let metadata = Place {
+        start: bat.start + bat.len,
+        len: MIB,
+    };
+    (entries, bat, metadata)
 }
 
 /// Where a region stands, in bytes.
@@ -188,19 +223,25 @@ fn region_table(bat: Place, metadata: Place) -> Bytes {
 }
 
 /// Returns the metadata: its table and its items, by their offsets.
-fn items(size: u64, sector_size: u64, id: Guid) -> [(u64, Bytes); 2] {
+fn items(size: u64, options: &Options, id: Guid) -> [(u64, Bytes); 2] {
     /// The disk's, and required.
     const DISK: u32 = 6;
     /// Required.
     const FILE: u32 = 4;
+    // Behind the size of a block: whether blocks stay allocated.
+    let parameters = BLOCK | u64::from(options.fixed) << 32;
     let values: [(Guid, u32, Vec<u8>); 5] = [
-        (item::FILE_PARAMETERS, FILE, BLOCK.to_le_bytes().to_vec()),
+        (
+            item::FILE_PARAMETERS,
+            FILE,
+            parameters.to_le_bytes().to_vec(),
+        ),
         (item::VIRTUAL_DISK_SIZE, DISK, size.to_le_bytes().to_vec()),
         (item::VIRTUAL_DISK_ID, DISK, id.to_disk().to_vec()),
         (
             item::LOGICAL_SECTOR_SIZE,
             DISK,
-            small(sector_size).to_le_bytes().to_vec(),
+            small(options.sector_size).to_le_bytes().to_vec(),
         ),
         (
             item::PHYSICAL_SECTOR_SIZE,

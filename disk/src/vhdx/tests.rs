@@ -16,7 +16,11 @@ fn disk() -> Vec<u8> {
 
 fn planned(sector_size: u64) -> Vec<u8> {
     let source: Arc<dyn BlockRead> = Arc::new(disk());
-    let image = plan(&source, &Options { sector_size }, 2, &mut Unwatched).unwrap();
+    let options = Options {
+        sector_size,
+        ..Options::default()
+    };
+    let image = plan(&source, &options, 2, &mut Unwatched).unwrap();
     let mut bytes = vec![0; usize::try_from(image.len()).unwrap()];
     image.read_at(0, &mut bytes).unwrap();
     bytes
@@ -36,6 +40,29 @@ fn images_read_back() {
     }
     let empty: Arc<dyn BlockRead> = Arc::new(Vec::<u8>::new());
     let image = plan(&empty, &Options::default(), 1, &mut Unwatched).unwrap();
+    conformance::reader(&Image::open(Arc::new(image)).unwrap(), &[]);
+}
+
+#[test]
+fn a_fixed_image_has_a_place_for_every_block_and_the_length_of_a_full_one() {
+    let source: Arc<dyn BlockRead> = Arc::new(disk());
+    let options = Options {
+        fixed: true,
+        ..Options::default()
+    };
+    let file = plan(&source, &options, 1, &mut Unwatched).unwrap();
+    assert_eq!(file.len(), full_len(source.len(), &options).unwrap());
+    assert_eq!(file.len(), (4 << 20) + (8 << 20));
+    let image = Image::open(Arc::new(file)).unwrap();
+    assert!(image.is_fixed() && !open(&planned(512)).unwrap().is_fixed());
+    conformance::reader(&image, &disk());
+    let full: Arc<dyn BlockRead> = Arc::new(vec![1; (7 << 20) + 512]);
+    let dynamic = plan(&full, &Options::default(), 1, &mut Unwatched).unwrap();
+    let expected = full_len(full.len(), &Options::default()).unwrap();
+    // The last block of a dynamic image ends where it ends on the disk, rounded up.
+    assert_eq!(dynamic.len(), expected);
+    let empty: Arc<dyn BlockRead> = Arc::new(Vec::new());
+    let image = plan(&empty, &options, 1, &mut Unwatched).unwrap();
     conformance::reader(&Image::open(Arc::new(image)).unwrap(), &[]);
 }
 

@@ -78,6 +78,9 @@ pub enum WriteError {
         /// The name.
         name: String,
     },
+    /// The length of the disk is not known, and stands in the header.
+    #[error("the length of the disk is not known before its end")]
+    Unknown,
     /// The compression level is impossible.
     #[error("zlib has levels from 1 to 9, not {level}")]
     Level {

@@ -122,6 +122,20 @@ pub(super) struct RawGrain {
 
 const _: () = assert!(size_of::<RawGrain>() == 12);
 
+/// The head of a marker: of a grain, or of what follows.
+#[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct RawMarker {
+    /// 0x00: the disk's sector that a grain begins with; else how many sectors follow.
+    pub(super) value: U64,
+    /// 0x08: how many compressed bytes follow; 0 for what is no grain.
+    pub(super) size: U32,
+    /// 0x0c: of what is no grain.
+    pub(super) kind: U32,
+}
+
+const _: () = assert!(size_of::<RawMarker>() == 16);
+
 /// Makes a marker's sector: so many sectors of a kind follow.
 pub(super) fn marker_sector(sectors: u64, kind: u32) -> [u8; 512] {
     let mut bytes = [0; 512];

@@ -5,13 +5,13 @@
     clippy::as_conversions
 )]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use flate2::{Decompress, FlushDecompress};
 use forger_block::{BlockRead, MAX_LEN, Result, Run, run_within};
 use zerocopy::FromBytes;
 
 use super::error::ReadError;
+use super::grain::Inflater;
 use super::header::{AT_END, MAGIC, RawGrain, RawHeader, check_descriptor, flag};
 use crate::cache::Cache;
 use crate::mapped::{self, Mapped};
@@ -42,6 +42,8 @@ pub struct Image {
     directory: Vec<u32>,
     tables: Cache<Vec<u32>>,
     grains: Cache<Vec<u8>>,
+    /// Those that nobody uses at the moment.
+    inflaters: Mutex<Vec<Inflater>>,
 }
 
 /// Where a piece of the disk is.
@@ -92,6 +94,7 @@ impl Image {
             tables: Cache::new(entries.saturating_mul(4), TABLES),
             grains: Cache::new(grain, GRAINS),
             header,
+            inflaters: Mutex::default(),
             file,
         })
     }
@@ -194,36 +197,62 @@ impl Image {
         Ok((place, len.min(most)))
     }
 
-    /// Returns a compressed grain's bytes.
-    fn grain(&self, guest: u64, sector: u32) -> std::result::Result<Arc<Vec<u8>>, ReadError> {
-        self.grains.get(guest, || {
-            let damaged = ReadError::Grain { guest };
-            let start = u64::from(sector).saturating_mul(512);
-            let data = start.saturating_add(12);
-            let mut head = [0; 12];
-            if data > self.file.len() {
-                return Err(damaged);
-            }
-            self.file.read_at(start, &mut head)?;
-            let head: RawGrain = zerocopy::transmute!(head);
-            let len = u64::from(head.size.get());
-            let most = self.grain.saturating_mul(2).saturating_add(1024);
-            let inside = len <= most && data.saturating_add(len) <= self.file.len();
-            if !inside || head.lba.get().saturating_mul(512) != guest {
-                return Err(damaged);
-            }
-            let mut packed = vec![0; usize::try_from(len).unwrap_or(0)];
-            self.file.read_at(data, &mut packed)?;
-            let size = self.grain.min(self.size.saturating_sub(guest));
-            let mut grain = vec![0; usize::try_from(self.grain).unwrap_or(0)];
-            let mut stream = Decompress::new(true);
-            // What matters is how much came out.
-            let _ = stream.decompress(&packed, &mut grain, FlushDecompress::Finish);
-            match stream.total_out() >= size {
-                true => Ok(grain),
-                false => Err(damaged),
-            }
-        })
+    /// Fills a buffer as long as a grain with a compressed one.
+    fn inflate(
+        &self,
+        guest: u64,
+        sector: u32,
+        grain: &mut [u8],
+    ) -> std::result::Result<(), ReadError> {
+        let damaged = ReadError::Grain { guest };
+        let start = u64::from(sector).saturating_mul(512);
+        let data = start.saturating_add(12);
+        let mut head = [0; 12];
+        if data > self.file.len() {
+            return Err(damaged);
+        }
+        self.file.read_at(start, &mut head)?;
+        let head: RawGrain = zerocopy::transmute!(head);
+        let len = u64::from(head.size.get());
+        let most = self.grain.saturating_mul(2).saturating_add(1024);
+        let inside = len <= most && data.saturating_add(len) <= self.file.len();
+        if !inside || head.lba.get().saturating_mul(512) != guest {
+            return Err(damaged);
+        }
+        let mut packed = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.file.read_at(data, &mut packed)?;
+        let idle = || {
+            self.inflaters
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let waiting = idle().pop();
+        let mut inflater = waiting.unwrap_or_else(Inflater::new);
+        let len = inflater.inflate(&packed, grain);
+        idle().push(inflater);
+        match len >= self.grain.min(self.size.saturating_sub(guest)) {
+            true => Ok(()),
+            false => Err(damaged),
+        }
+    }
+
+    /// Fills a buffer with a part of a compressed grain.
+    fn read_grain(&self, offset: u64, sector: u32, part: &mut [u8]) -> Result<()> {
+        let within = offset.checked_rem(self.grain).unwrap_or(0);
+        let guest = offset.saturating_sub(within);
+        let size = usize::try_from(self.grain).unwrap_or(0);
+        if part.len() == size {
+            // A whole one is wanted once, as a rule.
+            return Ok(self.inflate(guest, sector, part)?);
+        }
+        let grain = self.grains.get(guest, || {
+            let mut grain = vec![0; size];
+            self.inflate(guest, sector, &mut grain).map(|()| grain)
+        })?;
+        let from = usize::try_from(within).unwrap_or(usize::MAX);
+        let bytes = grain.get(from..).and_then(|rest| rest.get(..part.len()));
+        part.copy_from_slice(bytes.unwrap_or_default());
+        Ok(())
     }
 }
 
@@ -244,13 +273,7 @@ impl Mapped for Image {
         match *place {
             Place::Zeros => part.fill(0),
             Place::Plain(start) => self.file.read_at(start, part)?,
-            Place::Compressed(sector) => {
-                let within = offset.checked_rem(self.grain).unwrap_or(0);
-                let grain = self.grain(offset.saturating_sub(within), sector)?;
-                let from = usize::try_from(within).unwrap_or(usize::MAX);
-                let bytes = grain.get(from..).and_then(|rest| rest.get(..part.len()));
-                part.copy_from_slice(bytes.unwrap_or_default());
-            }
+            Place::Compressed(sector) => self.read_grain(offset, sector, part)?,
         }
         Ok(())
     }
@@ -312,7 +335,7 @@ fn header(file: &dyn BlockRead, offset: u64) -> std::result::Result<Option<RawHe
     Ok((raw.magic == MAGIC).then_some(raw))
 }
 
-fn check_header(raw: &RawHeader) -> std::result::Result<(), ReadError> {
+pub(super) fn check_header(raw: &RawHeader) -> std::result::Result<(), ReadError> {
     let version = raw.version.get();
     if !(1..=3).contains(&version) {
         return Err(ReadError::Unsupported {

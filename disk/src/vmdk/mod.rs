@@ -16,8 +16,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod arriving;
 mod check;
 mod error;
+mod grain;
 pub(crate) mod header;
 mod image;
 mod plan;
@@ -26,8 +28,10 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use self::arriving::{StreamArriving, is_stream};
 pub use self::check::check;
 pub use self::error::{ReadError, WriteError};
 pub use self::image::Image;
-pub use self::plan::plan;
-pub use self::stream::write_stream;
+pub(crate) use self::plan::rounded;
+pub use self::plan::{full_len, plan};
+pub use self::stream::{full_stream_len, restream, write_stream};

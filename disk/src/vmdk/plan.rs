@@ -41,14 +41,14 @@ pub fn plan(
     let size = rounded(source.len())?;
     let capacity = size / 512;
     let runs = occupied(source, GRAIN, threads, progress)?;
-    let tables = size.div_ceil(GRAIN * TABLE_ENTRIES);
-    // In sectors.
-    let directory_len = (tables * 4).div_ceil(512);
-    let table_len = TABLE_ENTRIES * 4 / 512;
-    let first_copy = 1 + DESCRIPTOR_SECTORS;
-    let second_copy = first_copy + directory_len + tables * table_len;
-    let end = second_copy + directory_len + tables * table_len;
-    let first = end.next_multiple_of(GRAIN_SECTORS);
+    let Places {
+        tables,
+        directory_len,
+        table_len,
+        first_copy,
+        second_copy,
+        first,
+    } = Places::new(size);
 
     let mut header = RawHeader::new(capacity, 1, flag::REDUNDANT);
     header.rgd_offset = first_copy.into();
@@ -75,6 +75,45 @@ pub fn plan(
         at += (run.end - run.start) * GRAIN;
     }
     Ok(image.finish(at)?)
+}
+
+/// Returns the length of the image of a disk of `size` bytes without zeros, in bytes.
+///
+/// # Errors
+/// [`WriteError::TooLarge`].
+pub fn full_len(size: u64) -> Result<u64, WriteError> {
+    let size = rounded(size)?;
+    Ok(Places::new(size).first * 512 + size)
+}
+
+/// Where tables and grains stand, in sectors.
+struct Places {
+    tables: u64,
+    directory_len: u64,
+    table_len: u64,
+    first_copy: u64,
+    second_copy: u64,
+    /// Of the first grain.
+    first: u64,
+}
+
+impl Places {
+    fn new(size: u64) -> Self {
+        let tables = size.div_ceil(GRAIN * TABLE_ENTRIES);
+        let directory_len = (tables * 4).div_ceil(512);
+        let table_len = TABLE_ENTRIES * 4 / 512;
+        let first_copy = 1 + DESCRIPTOR_SECTORS;
+        let second_copy = first_copy + directory_len + tables * table_len;
+        let end = second_copy + directory_len + tables * table_len;
+        Self {
+            tables,
+            directory_len,
+            table_len,
+            first_copy,
+            second_copy,
+            first: end.next_multiple_of(GRAIN_SECTORS),
+        }
+    }
 }
 
 /// Returns the entries of all grain tables; the grains of the runs stand one behind the other from
@@ -105,7 +144,7 @@ fn entries(runs: &[Range<u64>], tables: u64, first: u64) -> Words {
 }
 
 /// Rounds a disk's size up to whole grains.
-pub(super) fn rounded(size: u64) -> Result<u64, WriteError> {
+pub(crate) fn rounded(size: u64) -> Result<u64, WriteError> {
     match size.checked_next_multiple_of(GRAIN) {
         Some(size) if size <= MAX_SIZE => Ok(size),
         _ => Err(WriteError::TooLarge { size }),

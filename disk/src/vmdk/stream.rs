@@ -5,9 +5,6 @@
 //! directory | footer: the header again, which knows the directory | end of stream
 //! ```
 
-use std::ops::Range;
-use std::sync::Mutex;
-
 use flate2::{Compress, Compression, FlushCompress, Status};
 use forger_block::{BlockRead, BlockSink, Error, PIECE, Result, is_zero};
 use zerocopy::IntoBytes;
@@ -18,8 +15,9 @@ use super::header::{
     marker_sector,
 };
 use super::plan::{GRAIN, id, rounded};
+use crate::arriving::Arriving;
+use crate::batch::Batches;
 use crate::ordered::in_order;
-use crate::pieces::Pieces;
 use crate::progress::Progress;
 
 /// Appends the compressed image of a disk, which is rounded up to 64 KiB, to a sink, which is not
@@ -38,82 +36,160 @@ pub fn write_stream(
     sink: &mut dyn BlockSink,
     progress: &mut dyn Progress,
 ) -> std::result::Result<(), WriteError> {
-    let size = rounded(source.len())?;
-    if !(1..=9).contains(&level) {
-        return Err(WriteError::Level { level });
-    }
-    let capacity = size / 512;
-    let mut header = RawHeader::new(capacity, 3, flag::COMPRESSED | flag::MARKERS);
-    header.gd_offset = AT_END.into();
-    sink.write(header.as_bytes())?;
-    sink.write(&descriptor(
-        "streamOptimized",
+    let head = Head {
+        len: source.len(),
         name,
-        capacity,
-        id(size, &[]),
-    )?)?;
-    sink.skip(GRAIN - sink.position())?;
-    let mut tables = Tables::new(sink, size);
-    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
-    let mut done = 0;
-    in_order(
+        level,
         threads,
-        Pieces::new(source, PIECE as u64),
-        || Ok(Compress::new(Compression::new(level), true)),
-        |stream, range: Range<u64>| {
-            let mut buffer = lock(&spare).pop().unwrap_or_default();
-            let len = index(range.end - range.start);
-            buffer.resize(len.next_multiple_of(index(GRAIN)), 0);
-            let (inside, behind) = buffer.split_at_mut(len);
-            source.read_at(range.start, inside)?;
-            behind.fill(0);
-            let mut grains = Vec::new();
-            for (number, grain) in (range.start / GRAIN..).zip(buffer.chunks(index(GRAIN))) {
-                if !is_zero(grain) {
-                    grains.push((number, packed(stream, number, grain)?));
-                }
-            }
-            lock(&spare).push(buffer);
-            Ok((range.end, grains))
-        },
-        |(end, grains)| {
-            for (number, sectors) in grains {
-                tables.put(number, &sectors)?;
-            }
-            progress.advance(end - done);
-            done = end;
-            match progress.cancelled() {
-                true => Err(Error::Interrupted),
-                false => Ok(()),
-            }
-        },
-    )?;
-    progress.advance(source.len() - done);
-    tables.finish(header)?;
-    Ok(())
+    };
+    head.write(Batches::Source(source), sink, progress)
 }
 
-/// Returns a grain with its marker, in whole sectors.
-fn packed(stream: &mut Compress, number: u64, grain: &[u8]) -> Result<Vec<u8>> {
+/// Appends the compressed image of a disk that arrives, as [`write_stream`] does; the disk must
+/// [know its length](Arriving::known_len).
+///
+/// # Errors
+/// As [`write_stream`]; [`WriteError::Unknown`].
+pub fn restream(
+    disk: &mut dyn Arriving,
+    name: &str,
+    level: u32,
+    threads: usize,
+    sink: &mut dyn BlockSink,
+    progress: &mut dyn Progress,
+) -> std::result::Result<(), WriteError> {
+    let head = Head {
+        len: disk.known_len().ok_or(WriteError::Unknown)?,
+        name,
+        level,
+        threads,
+    };
+    head.write(Batches::Arriving(disk), sink, progress)
+}
+
+/// Returns the length that the compressed image of a disk of `size` bytes has at most, in bytes.
+///
+/// # Errors
+/// [`WriteError::TooLarge`].
+pub fn full_stream_len(size: u64) -> std::result::Result<u64, WriteError> {
+    let size = rounded(size)?;
+    // What cannot be compressed is stored, with a few bytes around it: a sector more.
+    let grains = size.div_ceil(GRAIN) * (GRAIN + 512);
+    let tables = size.div_ceil(GRAIN * TABLE_ENTRIES);
+    let directory = (tables * 4).next_multiple_of(512);
+    Ok(GRAIN + grains + tables * (512 + TABLE_ENTRIES * 4) + 512 + directory + 3 * 512)
+}
+
+/// What is known of an image before the first byte of the disk.
+struct Head<'a> {
+    len: u64,
+    name: &'a str,
+    level: u32,
+    threads: usize,
+}
+
+impl Head<'_> {
+    fn write(
+        &self,
+        batches: Batches<'_>,
+        sink: &mut dyn BlockSink,
+        progress: &mut dyn Progress,
+    ) -> std::result::Result<(), WriteError> {
+        let level = self.level;
+        let size = rounded(self.len)?;
+        if !(1..=9).contains(&level) {
+            return Err(WriteError::Level { level });
+        }
+        let capacity = size / 512;
+        let mut header = RawHeader::new(capacity, 3, flag::COMPRESSED | flag::MARKERS);
+        header.gd_offset = AT_END.into();
+        sink.write(header.as_bytes())?;
+        let id = id(size, &[]);
+        sink.write(&descriptor("streamOptimized", self.name, capacity, id)?)?;
+        sink.skip(GRAIN - sink.position())?;
+        let mut tables = Tables::new(sink, size);
+        let mut done = 0;
+        let (batches, loader) = batches.of(PIECE as u64);
+        in_order(
+            self.threads,
+            batches,
+            || Ok(Deflaters::new(level)),
+            |deflaters, batch| {
+                let (range, buffer) = loader.load(batch, index(GRAIN))?;
+                let mut grains = Vec::new();
+                for (number, grain) in (range.start / GRAIN..).zip(buffer.chunks(index(GRAIN))) {
+                    if !is_zero(grain) {
+                        grains.push((number, deflaters.packed(number, grain)?));
+                    }
+                }
+                loader.done(buffer);
+                Ok((range.end, grains))
+            },
+            |(end, grains)| {
+                for (number, sectors) in grains {
+                    tables.put(number, &sectors)?;
+                }
+                progress.advance(end - done);
+                done = end;
+                match progress.cancelled() {
+                    true => Err(Error::Interrupted),
+                    false => Ok(()),
+                }
+            },
+        )?;
+        progress.advance(self.len - done);
+        tables.finish(header)?;
+        Ok(())
+    }
+}
+
+/// Compresses grains, one after the other.
+struct Deflaters {
+    stream: Compress,
+    /// For what only becomes longer.
+    stored: Compress,
+}
+
+impl Deflaters {
+    fn new(level: u32) -> Self {
+        Self {
+            stream: Compress::new(Compression::new(level), true),
+            stored: Compress::new(Compression::none(), true),
+        }
+    }
+
+    /// Returns a grain with its marker, in whole sectors.
+    fn packed(&mut self, number: u64, grain: &[u8]) -> Result<Vec<u8>> {
+        // Always room for all of it: a stream that was left unfinished cannot be reset.
+        let mut sectors = vec![0; 12 + grain.len() + grain.len() / 8 + 64];
+        let mut len = deflate(&mut self.stream, grain, &mut sectors[12..])?;
+        if len > grain.len() as u64 {
+            len = deflate(&mut self.stored, grain, &mut sectors[12..])?;
+        }
+        let head = RawGrain {
+            lba: (number * GRAIN_SECTORS).into(),
+            size: word(len).into(),
+        };
+        sectors[..12].copy_from_slice(head.as_bytes());
+        let end = 12 + index(len);
+        sectors.truncate(end.next_multiple_of(512));
+        // What an earlier attempt left behind.
+        sectors[end..].fill(0);
+        Ok(sectors)
+    }
+}
+
+/// Compresses a grain, and returns how long it is then.
+fn deflate(stream: &mut Compress, grain: &[u8], packed: &mut [u8]) -> Result<u64> {
     let fail = |source| Error::io("compress", "a grain", source);
-    // Always room for all of it: a stream that was left unfinished cannot be reset.
-    let mut sectors = vec![0; 12 + grain.len() + grain.len() / 8 + 64];
     stream.reset();
     let status = stream
-        .compress(grain, &mut sectors[12..], FlushCompress::Finish)
+        .compress(grain, packed, FlushCompress::Finish)
         .map_err(|error| fail(error.into()))?;
-    if status != Status::StreamEnd {
-        return Err(fail(std::io::Error::other("it does not fit its buffer")));
+    match status {
+        Status::StreamEnd => Ok(stream.total_out()),
+        _ => Err(fail(std::io::Error::other("it does not fit its buffer"))),
     }
-    let len = stream.total_out();
-    let head = RawGrain {
-        lba: (number * GRAIN_SECTORS).into(),
-        size: word(len).into(),
-    };
-    sectors[..12].copy_from_slice(head.as_bytes());
-    sectors.truncate(12 + index(len));
-    sectors.resize(sectors.len().next_multiple_of(512), 0);
-    Ok(sectors)
 }
 
 /// The sink, and where grains and tables went.
@@ -190,12 +266,6 @@ fn words(table: &[u32]) -> Vec<u8> {
     let mut bytes: Vec<u8> = table.iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.resize(bytes.len().next_multiple_of(512), 0);
     bytes
-}
-
-fn lock(spare: &Mutex<Vec<Vec<u8>>>) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
-    spare
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn index(value: u64) -> usize {

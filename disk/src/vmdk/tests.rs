@@ -3,7 +3,7 @@ use std::sync::Arc;
 use forger_block::{BlockRead, BlockSink, Forward, MemorySink, Run, conformance};
 
 use super::*;
-use crate::Unwatched;
+use crate::{Unwatched, receive};
 
 fn disk() -> Vec<u8> {
     let mut disk = vec![0; (70 << 20) + 512];
@@ -155,4 +155,69 @@ fn the_check_finds_damage_and_says_where() {
     );
     let cut = with(&stream, stream.len() - 4, 7);
     assert!(cut.starts_with("end of the stream: "), "{cut}");
+}
+
+#[test]
+fn lengths_are_known_before() {
+    let mut state = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_le_bytes()[3]
+    })
+    .take((33 << 20) + 70_000)
+    .collect();
+    for len in [0, 1, 65_536, 65_537, noise.len()] {
+        let source: Arc<dyn BlockRead> = Arc::new(noise[..len].to_vec());
+        let image = plan(&source, "a", 1, &mut Unwatched).unwrap();
+        assert_eq!(image.len(), full_len(len as u64).unwrap(), "{len}");
+        for level in [1, 6, 9] {
+            let memory = MemorySink::new();
+            let mut sink = Forward::new(memory);
+            write_stream(&source, "a", level, 2, &mut sink, &mut Unwatched).unwrap();
+            let most = full_stream_len(len as u64).unwrap();
+            assert!(sink.position() <= most, "{len} {level}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_arrives_is_received_and_made_again() {
+    let file = streamed(1);
+    assert!(is_stream(&file) && !is_stream(&planned()));
+    let memory = MemorySink::new();
+    let output = memory.output();
+    let mut sink = Box::new(Forward::new(memory));
+    let mut disk = StreamArriving::open(&file[..], "memory").unwrap();
+    receive(&mut disk, &mut *sink, &mut Unwatched).unwrap();
+    sink.finish().unwrap();
+    assert!(output.bytes().unwrap() == expected());
+
+    let memory = MemorySink::new();
+    let output = memory.output();
+    let mut sink = Box::new(Forward::new(memory));
+    let mut disk = StreamArriving::open(&file[..], "memory").unwrap();
+    restream(&mut disk, "disk.vmdk", 6, 2, &mut *sink, &mut Unwatched).unwrap();
+    sink.finish().unwrap();
+    assert!(output.bytes().unwrap() == file);
+}
+
+#[test]
+fn a_damaged_stream_is_refused() {
+    let file = streamed(1);
+    let receive = |file: &[u8]| {
+        let mut disk = StreamArriving::open(file, "memory")?;
+        let mut sink = Forward::new(MemorySink::new());
+        receive(&mut disk, &mut sink, &mut Unwatched)
+    };
+    assert!(receive(&file).is_ok());
+    assert!(receive(&planned()).is_err());
+    for cut in [100, 512, 60_000, 66_000, file.len() - 512] {
+        assert!(receive(&file[..cut]).is_err(), "{cut}");
+    }
+    // The first grain: its place, its length, its contents.
+    for (at, byte) in [(65_536, 1), (65_538, 9), (65_546, 0xff), (65_560, 0x55)] {
+        let mut bad = file.clone();
+        bad[at] ^= byte;
+        assert!(receive(&bad).is_err(), "{at}");
+    }
 }

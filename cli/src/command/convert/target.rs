@@ -1,26 +1,32 @@
 //! What `convert` makes: a format and its options, and how it is written.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use forger_block::BlockRead;
-use forger_disk::{copy, qcow2, vhd, vhdx, vmdk};
+use forger_disk::{Arriving, Packing, android_sparse, copy, ova, qcow2, receive, vhd, vhdx, vmdk};
 
+use super::raw::{self, From};
+use super::refused::Refused;
+use super::work::Work;
 use crate::exit::Failure;
+use crate::input::disk::Counted;
 use crate::output::Output;
 use crate::progress::Console;
-use crate::remedy;
 
 /// A format that is made, with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Raw,
+    /// Compressed as a whole.
+    RawPacked(Packing),
     Qcow2(qcow2::Options, Option<(qcow2::Codec, i32)>),
     VhdFixed,
     VhdDynamic,
     Vhdx(vhdx::Options),
     /// With the file's name, and the level of its compression.
     Vmdk(String, Option<u32>),
+    AndroidSparse(android_sparse::Options),
+    Ova(ova::Options),
 }
 
 impl Target {
@@ -28,11 +34,26 @@ impl Target {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::RawPacked(Packing::Gzip(_)) => "raw, gzip",
+            Self::RawPacked(_) => "raw, zstd",
             Self::Qcow2(..) => "qcow2",
             Self::VhdFixed => "vhd-fixed",
             Self::VhdDynamic => "vhd",
+            Self::Vhdx(options) if options.fixed => "vhdx-fixed",
             Self::Vhdx(_) => "vhdx",
             Self::Vmdk(..) => "vmdk",
+            Self::AndroidSparse(_) => "android-sparse",
+            Self::Ova(_) => "ova",
+        }
+    }
+
+    /// Tells whether a disk that arrives in order can be [received](Self::receive), by whether its
+    /// length is known before its end.
+    pub(crate) fn takes_arriving(&self, known_len: bool) -> bool {
+        match self {
+            Self::Raw | Self::RawPacked(_) | Self::VhdFixed | Self::Qcow2(_, Some(_)) => true,
+            Self::Vmdk(_, Some(_)) => known_len,
+            _ => false,
         }
     }
 
@@ -49,60 +70,111 @@ impl Target {
         console: &mut Console,
         check: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<u64, Failure> {
-        let what = || format!("cannot make {}", output.product());
-        let fail = |error: Refused| error.failure(what());
-        let block = |error| remedy::block(what(), error);
-        if let Self::Qcow2(options, Some((codec, level))) = self {
-            let compression = qcow2::Compression {
-                codec: *codec,
-                level: *level,
-                threads,
-            };
-            let mut sink = output.open_placed(console.signals())?;
-            console.start_phase("convert");
-            let len = qcow2::write_compressed(&disk, options, &compression, &mut *sink, console)
-                .map_err(|error| fail(error.into()))?;
-            check()?;
-            console.finishing();
-            sink.finish(len).map_err(block)?;
-            return Ok(len);
-        }
-        let mut sink;
-        if let Self::Vmdk(name, Some(level)) = self {
-            sink = output.open_forward(console.signals())?;
-            console.start_phase("convert");
-            vmdk::write_stream(&disk, name, *level, threads, &mut *sink, console)
-                .map_err(|error| fail(error.into()))?;
-        } else {
-            if *self != Self::Raw && *self != Self::VhdFixed {
-                console.start_phase("look for zeros");
+        self.write_mapped(disk, output, None, threads, console, check)
+    }
+
+    /// As [`write`](Self::write); beside a raw disk, its block map where one is wanted.
+    pub(crate) fn write_mapped(
+        &self,
+        disk: Arc<dyn BlockRead>,
+        output: &Output,
+        map: Option<&Output>,
+        threads: usize,
+        console: &mut Console,
+        check: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
+        let work = Work {
+            output,
+            threads,
+            console,
+        };
+        match self {
+            Self::Qcow2(options, Some(codec)) => {
+                let compression = work.compression(*codec);
+                work.placed(check, |sink, console| {
+                    qcow2::write_compressed(&disk, options, &compression, sink, console)
+                })
             }
-            let image = self.plan(disk, threads, console).map_err(fail)?;
-            sink = output.open_forward(console.signals())?;
-            console.start_phase("convert");
-            copy(&image, &mut *sink, threads, console).map_err(block)?;
+            Self::Ova(options) => work.placed(check, |sink, console| {
+                ova::write(&disk, options, threads, sink, console)
+            }),
+            Self::Vmdk(name, Some(level)) => work.forward(check, |mut sink, console| {
+                vmdk::write_stream(&disk, name, *level, threads, &mut *sink, console)?;
+                Ok(sink)
+            }),
+            Self::Raw | Self::RawPacked(_) => raw::write(self, From::Disk(disk), map, work, check),
+            _ => {
+                if *self != Self::VhdFixed {
+                    work.console.start_phase("look for zeros");
+                }
+                let plan = self.plan(disk, threads, work.console);
+                let image = plan.map_err(|error| error.failure(work.what()))?;
+                work.forward(check, |mut sink, console| {
+                    copy(&image, &mut *sink, threads, console)?;
+                    Ok(sink)
+                })
+            }
         }
-        let len = sink.position();
-        check()?;
-        console.finishing();
-        sink.finish().map_err(block)?;
-        Ok(len)
+    }
+
+    /// Writes the image of a disk that arrives in order, if this format
+    /// [takes it](Self::takes_arriving), and returns the lengths of disk and file.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) fn receive(
+        &self,
+        disk: &mut dyn Arriving,
+        output: &Output,
+        map: Option<&Output>,
+        threads: usize,
+        console: &mut Console,
+    ) -> Result<(u64, u64), Failure> {
+        let work = Work {
+            output,
+            threads,
+            console,
+        };
+        let unchecked = || Ok(());
+        let len = match self {
+            Self::Qcow2(options, Some(codec)) => {
+                let compression = work.compression(*codec);
+                work.placed(unchecked, |sink, console| {
+                    let watch = &mut Counted(console);
+                    qcow2::write_compressed_arriving(disk, options, &compression, sink, watch)
+                })
+            }
+            Self::Vmdk(name, Some(level)) => work.forward(unchecked, |mut sink, console| {
+                let watch = &mut Counted(console);
+                vmdk::restream(disk, name, *level, threads, &mut *sink, watch)?;
+                Ok(sink)
+            }),
+            Self::VhdFixed => work.forward(unchecked, |mut sink, console| {
+                receive(disk, &mut *sink, &mut Counted(console))?;
+                vhd::append_fixed_footer(&mut *sink)?;
+                Ok(sink)
+            }),
+            _ => raw::write(self, From::Arriving(disk), map, work, unchecked),
+        }?;
+        Ok((disk.reached(), len))
     }
 
     /// Plans an image that is not compressed.
-    fn plan(
+    pub(super) fn plan(
         &self,
         disk: Arc<dyn BlockRead>,
         threads: usize,
         console: &mut Console,
     ) -> Result<Arc<dyn BlockRead>, Refused> {
         let image = match self {
-            Self::Raw => return Ok(disk),
+            // What is compressed is not planned.
+            Self::Raw | Self::RawPacked(_) | Self::Ova(_) => return Ok(disk),
             Self::Qcow2(options, _) => qcow2::plan(&disk, options, threads, console)?,
             Self::VhdFixed => vhd::plan_fixed(&disk)?,
             Self::VhdDynamic => vhd::plan_dynamic(&disk, threads, console)?,
             Self::Vhdx(options) => vhdx::plan(&disk, options, threads, console)?,
             Self::Vmdk(name, _) => vmdk::plan(&disk, name, threads, console)?,
+            Self::AndroidSparse(options) => android_sparse::plan(&disk, options, threads, console)?,
         };
         Ok(Arc::new(image))
     }
@@ -116,78 +188,15 @@ pub(super) fn write_over(
     disk: &Arc<dyn BlockRead>,
     backing: &qcow2::Backing,
     options: &qcow2::Options,
-    output: &Output,
-    threads: usize,
-    console: &mut Console,
+    work: Work<'_>,
     check: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
-    let what = || format!("cannot make {}", output.product());
-    let block = |error| remedy::block(what(), error);
-    console.start_phase("look for differences");
-    let image = qcow2::plan_over(disk, backing, options, threads, console)
-        .map_err(|error| Refused::from(error).failure(what()))?;
-    let mut sink = output.open_forward(console.signals())?;
-    console.start_phase("convert");
-    copy(&image, &mut *sink, threads, console).map_err(block)?;
-    let len = sink.position();
-    check()?;
-    console.finishing();
-    sink.finish().map_err(block)?;
-    Ok(len)
-}
-
-/// Why an image cannot be made.
-enum Refused {
-    Block(forger_block::Error),
-    Format(Box<dyn Error + Send + Sync>, Option<&'static str>),
-}
-
-impl Refused {
-    fn failure(self, what: String) -> Failure {
-        match self {
-            Self::Block(error) => remedy::block(what, error),
-            Self::Format(error, help) => Failure::failed(what)
-                .because(error)
-                .help_if(help.map(str::to_owned)),
-        }
-    }
-}
-
-impl From<qcow2::WriteError> for Refused {
-    fn from(error: qcow2::WriteError) -> Self {
-        match error {
-            qcow2::WriteError::Block(error) => Self::Block(error),
-            error @ qcow2::WriteError::TooLarge { .. } => {
-                Self::Format(Box::new(error), Some("--cluster-size makes them larger"))
-            }
-            error => Self::Format(Box::new(error), None),
-        }
-    }
-}
-
-impl From<vhd::WriteError> for Refused {
-    fn from(error: vhd::WriteError) -> Self {
-        match error {
-            vhd::WriteError::Block(error) => Self::Block(error),
-            error => Self::Format(Box::new(error), Some("vhdx holds more")),
-        }
-    }
-}
-
-impl From<vhdx::WriteError> for Refused {
-    fn from(error: vhdx::WriteError) -> Self {
-        match error {
-            vhdx::WriteError::Block(error) => Self::Block(error),
-            error => Self::Format(Box::new(error), None),
-        }
-    }
-}
-
-impl From<vmdk::WriteError> for Refused {
-    fn from(error: vmdk::WriteError) -> Self {
-        match error {
-            vmdk::WriteError::Block(error) => Self::Block(error),
-            error => Self::Format(Box::new(error), None),
-        }
-    }
+    let threads = work.threads;
+    work.console.start_phase("look for differences");
+    let plan = qcow2::plan_over(disk, backing, options, threads, work.console);
+    let image = plan.map_err(|error| Refused::from(error).failure(work.what()))?;
+    work.forward(check, |mut sink, console| {
+        copy(&image, &mut *sink, threads, console)?;
+        Ok(sink)
+    })
 }

@@ -71,7 +71,8 @@ pub(super) fn open(args: &Args, console: &mut Console) -> Result<Served, Failure
             from: From::Image(Box::new(medium)),
         });
     }
-    if medium.container.format() != Format::Raw || medium.part.is_some() {
+    let raw = medium.container.format() == Format::Raw && !medium.is_packed();
+    if !raw || medium.part.is_some() {
         return Err(Failure::failed(format!(
             "cannot let clients write to {}: only a whole raw disk is written in place",
             address.disk()

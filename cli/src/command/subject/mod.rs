@@ -55,6 +55,11 @@ impl Subject {
         })?;
         check_alone(&address.image, &cannot)?;
         let medium = Medium::open(&address, &ReadArgs::default())?;
+        if medium.is_packed() {
+            return Err(Failure::failed(cannot())
+                .because("the file is compressed as a whole")
+                .help("forger convert IMAGE NEW.qcow2 makes one that can be changed"));
+        }
         let range = medium.part.as_ref().map(|part| part.start..part.end());
         let over = match medium.container.format() {
             Format::Raw => None,

@@ -124,6 +124,7 @@ impl Republish {
             Container::Vhd(_) => Target::VhdDynamic,
             Container::Vhdx(image) => Target::Vhdx(vhdx::Options {
                 sector_size: image.sector_size(),
+                fixed: image.is_fixed(),
             }),
             Container::Vmdk(image) => {
                 let name = self.address.image.file_name().unwrap_or_default();
