@@ -6,7 +6,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use forger_tests::archive::{Archive, Member};
 use forger_tests::forger::forger;
+use forger_tests::images::{Layout, Packed};
 use forger_tests::need;
 use forger_tests::process::Run;
 use forger_tests::registry::{Registry, sha256};
@@ -31,6 +33,42 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 fn raw_manifest(reference: &str) -> Vec<u8> {
     let run = Run::new("skopeo").args(["inspect", "--raw", "--tls-verify=false"]);
     run.arg(format!("docker://{reference}")).ok().stdout
+}
+
+fn skopeo_copy(from: &str, to: &str) {
+    let run = Run::new("skopeo").args(["copy", "--insecure-policy", "--all", "--preserve-digests"]);
+    let run = run.args(["--src-tls-verify=false", "--dest-tls-verify=false"]);
+    run.args([from, to]).limit(120).ok();
+}
+
+/// Makes a layout with one image, named 1, of two layers: the second hides a file and adds a large one.
+fn layout(scratch: &Scratch) -> Layout {
+    let tar = |members: &[Member]| {
+        let mut archive = Archive::new();
+        archive.extend(members);
+        archive.finish()
+    };
+    let lower = tar(&[
+        Member::dir("./").mode(0o755),
+        Member::dir("./etc"),
+        Member::file("./etc/gone", "secret"),
+        Member::file("./etc/kept", noise(4, 200_000)).owner(3, 4),
+    ]);
+    let upper = tar(&[
+        Member::file("etc/.wh.gone", ""),
+        Member::file("large", noise(5, 5_000_000)),
+    ]);
+    let mut layout = Layout::new(scratch.path("layout"));
+    let layers = [(lower, Packed::Gzip), (upper, Packed::Plain)];
+    let config = serde_json::json!({ "Entrypoint": ["/bin/true"] });
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let image = layout.image(&layers, architecture, config);
+    layout.list(image, "1");
+    layout
 }
 
 fn json(run: Run) -> Value {
@@ -316,4 +354,117 @@ fn an_ordinary_user_pulls_with_an_empty_environment() {
         fs::read(Path::new(&home).join("vm.qcow2")).unwrap(),
         b"QFI\xfb and more"
     );
+}
+
+#[test]
+fn images_pass_between_forger_and_skopeo_unchanged() {
+    need!("docker-registry", "skopeo");
+    let scratch = Scratch::new();
+    let registry = Registry::start(scratch.root());
+    let (ours, theirs) = (registry.reference("ours:1"), registry.reference("theirs:1"));
+    let made = layout(&scratch);
+    forger().arg("push").arg(&made.dir).arg(&ours).ok();
+    skopeo_copy(&made.named("1"), &format!("docker://{theirs}"));
+    let manifest = raw_manifest(&ours);
+    assert_eq!(manifest, raw_manifest(&theirs));
+    // Chunks of any length make the same blobs.
+    let chunked = registry.reference("chunked:1");
+    let push = forger().args(["push", &made.named("1"), &chunked]);
+    push.args(["--chunk-size", "1M"]).ok();
+    // What either of them pushed, the other pulls.
+    let (back, again) = (scratch.path("back"), scratch.path("again"));
+    forger().args(["pull", &theirs]).arg(&back).ok();
+    skopeo_copy(
+        &format!("docker://{chunked}"),
+        &format!("oci:{}:1", again.display()),
+    );
+    for blob in fs::read_dir(made.dir.join("blobs/sha256")).unwrap() {
+        let name = blob.unwrap().file_name();
+        for folder in [&back, &again] {
+            let copy = fs::read(folder.join("blobs/sha256").join(&name)).unwrap();
+            assert_eq!(sha256(&copy), name.to_str().unwrap());
+        }
+    }
+    let last = registry.reference("last:1");
+    skopeo_copy(
+        &format!("oci:{}:1", back.display()),
+        &format!("docker://{last}"),
+    );
+    assert_eq!(raw_manifest(&last), manifest);
+}
+
+#[test]
+fn a_copy_within_a_registry_and_out_of_it_keeps_the_digest() {
+    need!("docker-registry", "skopeo");
+    let scratch = Scratch::new();
+    let registry = Registry::start(scratch.root());
+    let (one, two) = (
+        registry.reference("one:1"),
+        registry.reference("team/two:x"),
+    );
+    let made = layout(&scratch);
+    let copy = |from: &str, to: &str| json(forger().args(["copy", from, to]));
+    let first = copy(&made.named("1"), &one);
+    let second = copy(&one, &two);
+    assert_eq!(first["digest"], second["digest"]);
+    // The layers were mounted: only documents were read.
+    assert!(second["size"].as_u64().unwrap() < 10_000, "{second}");
+    assert_eq!(raw_manifest(&one), raw_manifest(&two));
+    let archive = format!("oci-archive:{}", scratch.path("image.tar").display());
+    copy(&two, &archive);
+    let back = registry.reference("back:1");
+    skopeo_copy(&archive, &format!("docker://{back}"));
+    assert_eq!(raw_manifest(&back), raw_manifest(&one));
+    let docker = format!("docker-archive:{}", scratch.path("docker.tar").display());
+    forger().args(["pull", &two, &docker]).ok();
+    let run = Run::new("skopeo").args(["inspect", "--config"]);
+    let config = run.arg(&docker).ok().text();
+    assert!(config.contains("/bin/true"), "{config}");
+    // A tar goes the other way, too, and is replaced only if that is wished.
+    let pushed = registry.reference("pushed:1");
+    forger()
+        .arg("push")
+        .arg(scratch.path("image.tar"))
+        .arg(&pushed)
+        .ok();
+    assert_eq!(raw_manifest(&pushed), raw_manifest(&one));
+    let refused = forger().args(["copy", &two, &archive]).output();
+    assert_eq!(refused.status.code(), Some(1), "{refused}");
+    forger().args(["copy", &two, &archive, "--force"]).ok();
+}
+
+#[test]
+fn filesystems_are_made_of_images_in_a_registry_as_of_those_in_a_layout() {
+    need!("docker-registry");
+    let scratch = Scratch::new();
+    let registry = Registry::start(scratch.root());
+    let made = layout(&scratch);
+    let remote = format!("oci://{}", registry.reference("app:1"));
+    forger().args(["copy", &made.named("1"), &remote]).ok();
+    let make = |source: &str, name: &str| {
+        let out = scratch.path(name);
+        forger().args(["mkfs", source]).arg(&out).ok();
+        fs::read(out).unwrap()
+    };
+    assert!(make(&remote, "remote.ext4") == make(&made.named("1"), "local.ext4"));
+    // They are the same for forger diff, and what the second layer hides is not there.
+    let image = scratch.path("remote.ext4");
+    forger().args(["diff", &remote]).arg(&image).ok();
+    let named = |path: &str| format!("{}:{path}", image.display());
+    forger().args(["stat", &named("/etc/kept")]).ok();
+    let gone = forger().args(["stat", &named("/etc/gone")]).output();
+    assert_eq!(gone.status.code(), Some(1));
+    // A bundle takes the configuration along.
+    let bundle = scratch.path("bundles");
+    fs::create_dir(&bundle).unwrap();
+    let run = forger().args(["make-bundle", &remote, "--name", "app", "--arch", "x86_64"]);
+    run.arg("--image-config").arg("--out").arg(&bundle).ok();
+    assert_eq!(fs::read_dir(&bundle).unwrap().count(), 1);
+    let shown = json(forger().args(["oci", "inspect", &remote]));
+    let digest = forger().args(["oci", "digest", &made.named("1")]);
+    assert_eq!(shown["digest"], digest.ok().text().trim());
+    let missing = forger().args(["mkfs", &format!("{remote}none")]);
+    let missing = missing.arg(scratch.path("none.ext4")).output();
+    assert_eq!(missing.status.code(), Some(1), "{missing}");
+    assert!(!scratch.path("none.ext4").exists());
 }

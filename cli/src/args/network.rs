@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 use forger_oci::http::{Proxies, Secret};
 
+/// How often what fails for the moment is repeated.
+const RETRIES: u32 = 5;
+
 /// Options of every command that asks a server.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
     /// Takes the credentials from a file: {"username", "password"}, {"token"}, or docker's or podman's
@@ -35,8 +38,27 @@ pub(crate) struct NetworkArgs {
     ///
     /// After half a second, one, two, and so on, or after what the server asks for, up to a minute.
     /// A refusal is never repeated.
-    #[arg(long, value_name = "N", default_value_t = 5, hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=50))]
+    #[arg(long, value_name = "N", default_value_t = RETRIES, hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=50))]
     pub(crate) retries: u32,
+
+    /// Registries that the command names: with several, none of them is shown a secret that does not
+    /// say which it is for.
+    #[arg(skip)]
+    pub(crate) registries: Vec<String>,
+}
+
+impl Default for NetworkArgs {
+    /// As without options.
+    fn default() -> Self {
+        Self {
+            auth_file: None,
+            plain_http: false,
+            tls: false,
+            ca_file: Vec::new(),
+            retries: RETRIES,
+            registries: Vec::new(),
+        }
+    }
 }
 
 /// Options of commands that copy blobs.

@@ -7,6 +7,7 @@ use clap::Args;
 use forger_oci::Platform;
 
 use super::inject::{self, Inject};
+use super::network::NetworkArgs;
 use super::owner::{self, Owner};
 use super::read::ReadArgs;
 use crate::exit::Failure;
@@ -105,6 +106,9 @@ pub(crate) struct SourceArgs {
 
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
 }
 
 /// A source as it was named, before anybody looked what it is.

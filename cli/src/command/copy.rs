@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::args::network::{JobsArgs, NetworkArgs};
 use crate::args::reference;
+use crate::args::run::WriteArgs;
 use crate::args::size::{self, human};
 use crate::args::{Format, Global};
 use crate::config;
@@ -17,7 +18,7 @@ use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::remedy;
 
-/// Copies an image or artifact from one registry, or repository, to another
+/// Copies an image from one place to another: registries, layouts, archives
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 An image for several platforms is copied whole, unless --platform chooses one. What is there already
@@ -25,11 +26,13 @@ is not copied again; within one registry blobs are mounted rather than sent.
 
 Examples:
   forger copy oci://debian:12 oci://registry.example.org/base/debian:12
-  forger copy ghcr.io/org/app:1 ghcr.io/org/stable:1 --platform linux/arm64
+  forger copy docker-archive:saved.tar oci:layout:app
+  forger copy oci://ghcr.io/org/app:1 oci-archive:app.tar --platform linux/arm64
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal.")]
 pub(crate) struct Args {
-    /// The image: [HOST[:PORT]/]PATH[:TAG][@DIGEST]; oci:// may stand before it
+    /// The image: oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], or a registry's,
+    /// with or without oci:// before it
     #[arg(value_name = "SRC")]
     source: OsString,
 
@@ -50,6 +53,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     network: NetworkArgs,
+
+    #[command(flatten)]
+    write: WriteArgs,
 }
 
 /// Copies, and prints what.
@@ -71,7 +77,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 
 /// A bare reference means a registry here.
 fn named(typed: &OsString) -> Result<Transport, Failure> {
-    match transfer::transport(typed)? {
+    match crate::oci::transport(typed)? {
         Some(transport) => Ok(transport),
         None => reference::parse(&typed.to_string_lossy()).map(Transport::Registry),
     }
@@ -83,7 +89,10 @@ fn copy(
     dest: &Transport,
     console: &mut Console,
 ) -> Result<Value, Failure> {
-    let hosts: Vec<&str> = [source, dest].into_iter().filter_map(host).collect();
+    let hosts: Vec<&str> = [source, dest]
+        .into_iter()
+        .filter_map(crate::oci::host)
+        .collect();
     let network = Network::start(&args.network, &hosts, console)?;
     let options = registry::Options {
         chunk: args.chunk_size,
@@ -106,7 +115,7 @@ fn copy(
         let image = manifest::image(&*images, &root, platform, &config::platform());
         root = image.map_err(failed)?.descriptor;
     }
-    let sink = transfer::sink(dest, &network, options)?;
+    let sink = transfer::sink(dest, &network, options, args.write)?;
     let transfer = Transfer {
         source: &*images,
         sink: &*sink,
@@ -121,11 +130,4 @@ fn copy(
         "size": copied.bytes,
         "blobs": copied.blobs,
     }))
-}
-
-fn host(transport: &Transport) -> Option<&str> {
-    match transport {
-        Transport::Registry(reference) => Some(reference.host()),
-        _ => None,
-    }
 }

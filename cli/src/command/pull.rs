@@ -1,6 +1,6 @@
 //! `forger pull REF [DEST]`
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use forger_fs::observe::Observer;
 use forger_oci::artifact::ArtifactFile;
 use forger_oci::blob::{self, Images};
 use forger_oci::manifest::{self, Manifest};
-use forger_oci::{Descriptor, Platform, Reference, registry};
+use forger_oci::{Descriptor, Name, Platform, Reference, Transport, registry};
 use serde_json::{Value, json};
 
-use crate::args::network::NetworkArgs;
+use crate::args::network::{JobsArgs, NetworkArgs};
 use crate::args::reference;
 use crate::args::run::WriteArgs;
 use crate::args::size::human;
@@ -20,6 +20,7 @@ use crate::args::{Format, Global};
 use crate::config;
 use crate::exit::Failure;
 use crate::network::Network;
+use crate::network::transfer::Transfer;
 use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::remedy;
@@ -27,23 +28,26 @@ use crate::remedy;
 /// What is read of a file at a time; zeros of this length become a hole.
 const PIECE: usize = 64 << 10;
 
-/// Fetches an artifact from a registry: a disk image, WebAssembly, a bundle
+/// Fetches an image or an artifact from a registry
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-The artifact's one file goes to DEST, and appears when it is whole and verified; zeros in it become
-holes.
+An image goes into a layout: a folder, a tar, or what docker takes. A disk image, WebAssembly or
+bundle is an artifact: its one file goes to DEST, and appears when it is whole and verified.
 
 Examples:
-  forger pull ghcr.io/org/builder-vm:latest
+  forger pull debian:12                      # into the layout ./debian
+  forger pull ghcr.io/org/app:1 oci-archive:app.tar
+  forger pull ghcr.io/org/app:1 docker-archive:app.tar --platform linux/arm64
   forger pull ghcr.io/org/builder-vm:latest builder.qcow2
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal.")]
 pub(crate) struct Args {
-    /// The artifact: [HOST[:PORT]/]PATH[:TAG][@DIGEST]; oci:// may stand before it
+    /// The image: [HOST[:PORT]/]PATH[:TAG][@DIGEST]; oci:// may stand before it
     #[arg(value_name = "REF", required_unless_present = "reference")]
     positional: Option<String>,
 
-    /// Where it goes: a file or a folder [default: the file's own name]
+    /// Where it goes: oci:DIR[:NAME], oci-archive:FILE, docker-archive:FILE, or a path [default: the
+    /// last part of the repository's name; of an artifact, its file's name]
     #[arg(value_name = "DEST")]
     dest: Option<OsString>,
 
@@ -55,10 +59,17 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DEST", conflicts_with = "dest")]
     out: Option<OsString>,
 
-    /// The platform, of an artifact for several: os/arch or os/arch/variant [default: linux and this
+    /// The platform, of an image for several: os/arch or os/arch/variant [default: linux and this
     /// machine's architecture]
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+
+    /// Takes all platforms of an image for several
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
+
+    #[command(flatten)]
+    jobs: JobsArgs,
 
     #[command(flatten)]
     network: NetworkArgs,
@@ -93,6 +104,9 @@ fn pull(args: &Args, reference: &Reference, console: &mut Console) -> Result<Val
     console.start_phase("pull");
     let choose = || {
         let root = repository.root()?;
+        if args.all_platforms {
+            return Ok((root, None));
+        }
         let platform = args.platform.as_ref();
         // What is no image for a platform is an artifact: taken as it is.
         if let Manifest::Image(manifest) = Manifest::read(&repository, &root)?
@@ -107,13 +121,71 @@ fn pull(args: &Args, reference: &Reference, console: &mut Console) -> Result<Val
     let (root, file) =
         choose().map_err(|error| remedy::oci(format!("cannot pull {reference}"), error))?;
     let dest = args.dest.as_ref().or(args.out.as_ref());
+    let place = dest.map(|dest| crate::oci::transport(dest)).transpose()?;
     match file {
-        Some(file) => pull_file(args, &repository, &root, &file, dest, console),
-        None => Err(
-            Failure::failed(format!("{reference} is a container image, not an artifact")).help(
-                format!("forger copy {reference} REF copies it to another registry"),
-            ),
-        ),
+        // In a layout an artifact is an image like any other.
+        Some(file) if place.flatten().is_none() => {
+            pull_file(args, &repository, &root, &file, dest, console)
+        }
+        _ => pull_image(args, &repository, root, dest, console),
+    }
+}
+
+fn pull_image(
+    args: &Args,
+    repository: &registry::Repository,
+    root: Descriptor,
+    dest: Option<&OsString>,
+    console: &mut Console,
+) -> Result<Value, Failure> {
+    let reference = repository.reference().clone();
+    let transport = destination(&reference, dest)?;
+    let sink = crate::oci::create(&transport, args.write)?;
+    let transfer = Transfer {
+        source: repository,
+        sink: &*sink,
+        root,
+        jobs: args.jobs.jobs,
+    };
+    let copied = transfer
+        .run(console)
+        .map_err(|error| remedy::oci(format!("cannot pull {reference} to {transport}"), error))?;
+    Ok(json!({
+        "reference": reference.to_string(),
+        "path": transport.to_string(),
+        "digest": transfer.root.digest().to_string(),
+        "size": copied.bytes,
+        "blobs": copied.blobs,
+    }))
+}
+
+/// Finds out where an image goes.
+fn destination(reference: &Reference, dest: Option<&OsString>) -> Result<Transport, Failure> {
+    let name = || match reference.tag() {
+        Some(tag) => Name::Named(tag.to_owned()),
+        None => Name::Only,
+    };
+    let Some(dest) = dest else {
+        let last = reference
+            .repository()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
+        return Ok(Transport::Layout(PathBuf::from(last), name()));
+    };
+    match crate::oci::transport(dest)? {
+        Some(Transport::Registry(_)) => Err(Failure::usage(
+            "an image goes from one registry to another by forger copy",
+        )),
+        Some(Transport::DockerArchive(path, Name::Only)) => Ok(Transport::DockerArchive(
+            path,
+            Name::Named(reference.to_string()),
+        )),
+        Some(transport) => Ok(transport),
+        None if Path::new(dest).extension() == Some(OsStr::new("tar")) => {
+            Ok(Transport::LayoutArchive(dest.into(), name()))
+        }
+        None => Ok(Transport::Layout(dest.into(), name())),
     }
 }
 

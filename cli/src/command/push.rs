@@ -7,7 +7,7 @@ use std::sync::Arc;
 use forger_block::{BlockRead, FileReader};
 use forger_oci::artifact::{BUNDLE_LAYER, DiskFacts, Packed, WasmKind};
 use forger_oci::blob::Images;
-use forger_oci::{Platform, Reference, registry};
+use forger_oci::{Name, Platform, Reference, Transport, manifest, registry};
 use serde_json::{Value, json};
 
 use crate::args::network::{JobsArgs, NetworkArgs};
@@ -17,28 +17,31 @@ use crate::args::{Format, Global};
 use crate::config;
 use crate::exit::Failure;
 use crate::network::Network;
-use crate::network::transfer::{self, Transfer};
+use crate::network::transfer::Transfer;
 use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::remedy;
 
-/// Sends a file as an artifact to a registry: a disk image, WebAssembly, a bundle
+/// Sends an image, or a single file as an artifact, to a registry
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "forger push [OPTIONS] IMAGE REF",
     after_long_help = "\
-A qcow2 disk, WebAssembly or a bundle is known by its first bytes, any other disk image is sent with
---artifact. What the registry has is not sent again.
+IMAGE is a layout (a folder, a tar), what docker saved, or a file: a qcow2 disk, WebAssembly or a
+bundle is known by its first bytes, any other disk image is sent with --artifact. Blobs that the
+registry has are not sent again.
 
 Examples:
-  forger push app.wasm localhost:5000/app
+  forger push ./layout ghcr.io/org/app:1
+  forger push docker-archive:saved.tar localhost:5000/app
   forger push vm.qcow2 ghcr.io/org/builder-vm:12 --description 'Debian 12 with compilers'
   forger push --image vm.qcow2 --reference ghcr.io/org/builder-vm:12 --artifact --auth-file auth.json
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
 )]
 pub(crate) struct Args {
-    /// The file to send: a disk image, WebAssembly, a bundle
+    /// The image: a layout's folder or tar, oci:DIR[:NAME], oci-archive:FILE, docker-archive:FILE, or a
+    /// file that is an artifact
     #[arg(value_name = "IMAGE", required_unless_present = "image")]
     first: Option<OsString>,
 
@@ -60,6 +63,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     facts: FactsArgs,
+
+    /// Sends one platform of an image for several: os/arch or os/arch/variant [default: all]
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
 
     /// Sends blobs in chunks of this length [default: whole, and in chunks of 4M where that fails]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
@@ -150,7 +157,12 @@ fn push(
         )
     };
     let source = open(args, image, reference, console)?;
-    let root = source.root().map_err(failed)?;
+    let mut root = source.root().map_err(failed)?;
+    if args.platform.is_some() {
+        let platform = args.platform.as_ref();
+        let image = manifest::image(&*source, &root, platform, &config::platform());
+        root = image.map_err(failed)?.descriptor;
+    }
     let options = registry::Options {
         chunk: args.chunk_size,
         mount_from: args.mount_from.clone(),
@@ -180,10 +192,18 @@ fn open(
     reference: &Reference,
     console: &mut Console,
 ) -> Result<Arc<dyn Images>, Failure> {
-    if let Some(transport) = transfer::transport(image)? {
-        return Err(transfer::elsewhere(&transport));
+    if let Some(transport) = crate::oci::transport(image)? {
+        return match transport {
+            Transport::Registry(_) => Err(Failure::usage(
+                "an image goes from one registry to another by forger copy",
+            )),
+            local => crate::oci::local(&local),
+        };
     }
     let path = Path::new(image);
+    if path.is_dir() {
+        return crate::oci::local(&Transport::Layout(path.to_owned(), Name::Only));
+    }
     let what = || format!("cannot push {}", path.display());
     let file = FileReader::open(path).map_err(|error| remedy::block(what(), error))?;
     let mut start = [0; 8];
@@ -196,13 +216,7 @@ fn open(
         () if WasmKind::of(head).is_some() => FileKind::Wasm,
         () if head.starts_with(b"QFI\xfb") => FileKind::Disk,
         () if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || is_skippable(head) => FileKind::Bundle,
-        () => {
-            return Err(Failure::failed(format!(
-                "{} is no artifact by its first bytes",
-                path.display()
-            ))
-            .help("a disk image that is no qcow2 is sent with --artifact"));
-        }
+        () => return open_archive(path),
     };
     let name = path.display().to_string();
     let file: Arc<dyn BlockRead> = Arc::new(file);
@@ -227,6 +241,14 @@ enum FileKind {
 /// Tells whether a zstd stream begins with a frame to be skipped.
 fn is_skippable(head: &[u8]) -> bool {
     matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}
+
+/// Opens a tar: a layout's, or what docker saved.
+fn open_archive(path: &Path) -> Result<Arc<dyn Images>, Failure> {
+    let layout = Transport::LayoutArchive(path.to_owned(), Name::Only);
+    crate::oci::local(&layout)
+        .or_else(|_| crate::oci::local(&Transport::DockerArchive(path.to_owned(), Name::Only)))
+        .map_err(|failure| failure.help("a disk image that is no qcow2 is sent with --artifact"))
 }
 
 impl FactsArgs {

@@ -282,7 +282,12 @@ impl Opener<'_> {
 
     /// Opens the layers of a container image, the lowest first.
     fn layers(&mut self, transport: &Transport) -> Result<Vec<Box<dyn Source>>, Failure> {
-        let image = oci::Image::open(transport, self.args.platform.as_ref())?;
+        let image = oci::Image::open(
+            transport,
+            self.args.platform.as_ref(),
+            &self.args.network,
+            self.console,
+        )?;
         self.console.detail(&format!(
             "{transport} is image {} with {} layers",
             image.descriptor.digest(),

@@ -44,7 +44,12 @@ impl Network {
         console: &Console,
     ) -> Result<Self, Failure> {
         let variables = config::network_variables();
-        let keys = Keys::new(args, &variables, registries, console.voice())?;
+        let registries: Vec<&str> = registries
+            .iter()
+            .copied()
+            .chain(args.registries.iter().map(String::as_str))
+            .collect();
+        let keys = Keys::new(args, &variables, &registries, console.voice())?;
         let options = Options {
             roots: roots(args, variables.certificates.as_deref().map(Path::new))?,
             proxies: variables.proxies,

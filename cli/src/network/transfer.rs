@@ -1,7 +1,5 @@
 //! Images from one place to another, whatever the places are.
 
-use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Arc;
 
 use forger_fs::observe::{Note, Observer};
@@ -9,6 +7,7 @@ use forger_oci::blob::{ImageSink, Images};
 use forger_oci::{Copied, CopyOptions, CopyPlan, Descriptor, Transport, registry};
 
 use super::Network;
+use crate::args::run::WriteArgs;
 use crate::exit::Failure;
 use crate::oci;
 use crate::progress::Console;
@@ -65,7 +64,7 @@ pub(crate) fn source(transport: &Transport, network: &Network) -> Result<Arc<dyn
             let repository = network.repository(reference, registry::Options::default())?;
             Ok(Arc::new(repository))
         }
-        local => oci::open(local),
+        local => oci::local(local),
     }
 }
 
@@ -77,26 +76,10 @@ pub(crate) fn sink(
     transport: &Transport,
     network: &Network,
     options: registry::Options,
+    write: WriteArgs,
 ) -> Result<Box<dyn ImageSink>, Failure> {
     match transport {
         Transport::Registry(reference) => Ok(Box::new(network.repository(reference, options)?)),
-        local => oci::create(local),
+        local => oci::create(local, write),
     }
-}
-
-/// Understands a transport; `None` for anything else.
-///
-/// # Errors
-/// Wrong usage for a transport with a wrong name behind it.
-pub(crate) fn transport(typed: &OsStr) -> Result<Option<Transport>, Failure> {
-    // A file of that name in the current folder is written with ./ in front.
-    Transport::parse(typed, Path::exists).map_err(|error| {
-        Failure::usage(format!("cannot understand {}", typed.display())).because(error)
-    })
-}
-
-/// Refuses what is no registry where only one will do.
-pub(crate) fn elsewhere(transport: &Transport) -> Failure {
-    Failure::failed(format!("{transport} is no registry"))
-        .help(format!("forger copy {transport} oci://… pushes an image"))
 }

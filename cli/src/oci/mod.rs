@@ -1,10 +1,9 @@
 //! Container images as the command line names them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
-use forger_block::Publish;
 use forger_oci::blob::{Blobs, ImageSink, Images};
 use forger_oci::layer::{self, LayerOptions, LayerSource};
 use forger_oci::layout::{ArchiveSink, Layout, LayoutFolder};
@@ -13,8 +12,12 @@ use forger_oci::{
     Descriptor, DockerArchive, Error, ImageConfiguration, ImageManifest, Name, Platform, Transport,
 };
 
+use crate::args::network::NetworkArgs;
+use crate::args::run::WriteArgs;
 use crate::config;
 use crate::exit::Failure;
+use crate::network::{Network, transfer};
+use crate::progress::Console;
 use crate::remedy;
 
 /// Understands a transport; `None` for anything else.
@@ -28,11 +31,49 @@ pub(crate) fn transport(typed: &OsStr) -> Result<Option<Transport>, Failure> {
     })
 }
 
-/// Opens the place that a transport names.
+/// Opens the place that a transport names, over the network where it is a registry.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn open(transport: &Transport) -> Result<Arc<dyn Images>, Failure> {
+pub(crate) fn open(
+    transport: &Transport,
+    network: &NetworkArgs,
+    console: &Console,
+) -> Result<Arc<dyn Images>, Failure> {
+    match host(transport) {
+        Some(host) => transfer::source(transport, &Network::start(network, &[host], console)?),
+        None => local(transport),
+    }
+}
+
+/// Returns the registry that a transport names, if it does.
+pub(crate) fn host(transport: &Transport) -> Option<&str> {
+    match transport {
+        Transport::Registry(reference) => Some(reference.host()),
+        _ => None,
+    }
+}
+
+/// Returns the registries among what the command line names.
+///
+/// # Errors
+/// As [`transport`].
+pub(crate) fn hosts<'a>(
+    typed: impl IntoIterator<Item = &'a OsString>,
+) -> Result<Vec<String>, Failure> {
+    let mut hosts = Vec::new();
+    for typed in typed {
+        let named = transport(typed)?;
+        hosts.extend(named.as_ref().and_then(host).map(str::to_owned));
+    }
+    Ok(hosts)
+}
+
+/// Opens a layout or an archive.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn local(transport: &Transport) -> Result<Arc<dyn Images>, Failure> {
     let scratch = config::scratch_folder();
     let opened = match transport {
         Transport::Layout(path, name) => {
@@ -43,8 +84,7 @@ pub(crate) fn open(transport: &Transport) -> Result<Arc<dyn Images>, Failure> {
         Transport::DockerArchive(path, name) => DockerArchive::open(path, name.clone(), &scratch)
             .map(|archive| Arc::new(archive) as Arc<dyn Images>),
         Transport::Registry(_) => {
-            return Err(Failure::failed(format!("cannot read {transport}"))
-                .help("pull it into a layout first"));
+            return Err(elsewhere(transport));
         }
     };
     opened.map_err(|error| remedy::oci(format!("cannot open {transport}"), error))
@@ -54,25 +94,34 @@ pub(crate) fn open(transport: &Transport) -> Result<Arc<dyn Images>, Failure> {
 ///
 /// # Errors
 /// What stands there; what is wrong with the place.
-pub(crate) fn create(transport: &Transport) -> Result<Box<dyn ImageSink>, Failure> {
+pub(crate) fn create(
+    transport: &Transport,
+    write: WriteArgs,
+) -> Result<Box<dyn ImageSink>, Failure> {
+    let publish = crate::output::publish(write);
     let named = |name: &Name| match name {
         Name::Named(name) => Some(name.clone()),
         Name::Only | Name::Digest(_) => None,
     };
     let archive = |path: &Path, name: &Name, docker| {
-        ArchiveSink::create(path, named(name), docker, Publish::default())
+        ArchiveSink::create(path, named(name), docker, publish)
             .map(|sink| Box::new(sink) as Box<dyn ImageSink>)
     };
     let created = match transport {
-        Transport::Layout(path, name) => LayoutFolder::create(path, name.clone(), true)
+        Transport::Layout(path, name) => LayoutFolder::create(path, name.clone(), publish.sync)
             .map(|layout| Box::new(layout) as Box<dyn ImageSink>),
         Transport::LayoutArchive(path, name) => archive(path, name, false),
         Transport::DockerArchive(path, name) => archive(path, name, true),
         Transport::Registry(_) => {
-            return Err(Failure::failed(format!("cannot write to {transport}")));
+            return Err(elsewhere(transport));
         }
     };
     created.map_err(|error| remedy::oci(format!("cannot write to {transport}"), error))
+}
+
+fn elsewhere(registry: &Transport) -> Failure {
+    Failure::usage(format!("{registry} is not on this machine"))
+        .help("forger copy takes an image from any place to any other")
 }
 
 /// One image of a place, for one platform.
@@ -95,15 +144,10 @@ impl Image {
     pub(crate) fn open(
         transport: &Transport,
         platform: Option<&Platform>,
+        network: &NetworkArgs,
+        console: &Console,
     ) -> Result<Self, Failure> {
-        Self::choose(open(transport)?, transport, platform)
-    }
-
-    fn choose(
-        blobs: Arc<dyn Images>,
-        transport: &Transport,
-        platform: Option<&Platform>,
-    ) -> Result<Self, Failure> {
+        let blobs = open(transport, network, console)?;
         let failed = |error| remedy::oci(format!("cannot read {transport}"), error);
         let root = blobs.root().map_err(failed)?;
         let selected =

@@ -8,11 +8,13 @@ use clap::ValueEnum;
 use forger_fs::observe::Observer;
 use forger_fs::tree::compare::Comparison;
 
+use crate::args::network::NetworkArgs;
 use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::input::compared::Compared;
 use crate::listing;
+use crate::oci;
 use crate::print::{self, Lines};
 use crate::progress::Console;
 use crate::remedy;
@@ -66,6 +68,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     read: ReadArgs,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 /// What `--ignore` takes.
@@ -96,8 +101,12 @@ fn compare(args: &Args, global: Global, console: &mut Console) -> Result<bool, F
     if args.first == "-" && args.second == "-" {
         return Err(Failure::usage("A and B cannot both be standard input"));
     }
-    let first = Compared::open(&args.first, &args.read, console)?;
-    let second = Compared::open(&args.second, &args.read, console)?;
+    let network = NetworkArgs {
+        registries: oci::hosts([&args.first, &args.second])?,
+        ..args.network.clone()
+    };
+    let first = Compared::open(&args.first, &args.read, &network, console)?;
+    let second = Compared::open(&args.second, &args.read, &network, console)?;
     let mut lines = Lines::start();
     let mut different = false;
     let what = || {

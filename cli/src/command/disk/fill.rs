@@ -24,7 +24,7 @@ use crate::progress::Console;
 pub(super) struct Other {
     /// Which of the disk's.
     pub(super) slot: usize,
-    arg: PartitionArg,
+    pub(super) arg: PartitionArg,
     format: PartitionFormat,
 }
 
@@ -247,6 +247,7 @@ impl Filler<'_> {
                 let args = SourceArgs {
                     owner: self.source.owner,
                     read: self.source.read.clone(),
+                    network: self.source.network.clone(),
                     ..SourceArgs::default()
                 };
                 let named = Named::any(source.clone());

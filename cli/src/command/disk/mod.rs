@@ -28,6 +28,7 @@ use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
 use crate::config::{self, Environment};
 use crate::exit::Failure;
 use crate::input::Inputs;
+use crate::oci;
 use crate::output::Output;
 use crate::print::{self, Stream};
 use crate::progress::Console;
@@ -136,12 +137,15 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         .named(args.positional.as_ref())?
         .unwrap_or_else(|| Named::any("-"));
     let what = format!("cannot make a disk from {}", named.shown());
-    let mut inputs = Inputs::open(&named, &args.source, ext4.ignore, &environment, console)?;
+    let mut source = args.source.clone();
+    let further = others.iter().filter_map(|other| other.arg.source.as_ref());
+    source.network.registries = oci::hosts(std::iter::once(&named.path).chain(further))?;
+    let mut inputs = Inputs::open(&named, &source, ext4.ignore, &environment, console)?;
     let output = planned.as_ref().map(|(_, output)| output);
     inputs.warn_of(output.and_then(Output::folder), console);
     let sealed = args.disk.seal.then(|| inputs.seal());
     let filler = Filler {
-        source: &args.source,
+        source: &source,
         ext4: &ext4,
         environment: &environment,
         sector_size: options.sector_size,

@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn append(args: &Args, global: Global, console: &mut Console) -> Result<String, Failure> {
-    let image = args.image.open()?;
+    let image = args.image.open(console)?;
     let mut changed = Changed::begin(
         &image,
         &args.image.transport()?,

@@ -89,7 +89,7 @@ impl WriteArgs {
     pub(super) fn layout(&self, place: &Transport) -> Result<LayoutFolder, Failure> {
         let Transport::Layout(path, name) = place else {
             return Err(Failure::usage(format!("cannot write to {place}")).help(
-                "images are made in layouts, oci:DIR:NAME; forger oci copy takes them elsewhere",
+                "images are made in layouts, oci:DIR:NAME; forger copy takes them elsewhere",
             ));
         };
         if let Name::Digest(_) = name {

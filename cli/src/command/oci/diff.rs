@@ -65,8 +65,10 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 
 fn make(args: &Args, console: &mut Console) -> Result<(Output, layer::Changes), Failure> {
     let output = Output::check(&args.out, args.write)?;
-    let lower = pack::tree(&args.lower, &args.source, console)?;
-    let upper = pack::tree(&args.upper, &args.source, console)?;
+    let mut source = args.source.clone();
+    source.network.registries = crate::oci::hosts([&args.lower, &args.upper])?;
+    let lower = pack::tree(&args.lower, &source, console)?;
+    let upper = pack::tree(&args.upper, &source, console)?;
     let what = || format!("cannot make {}", output.product());
     console.start_phase("compare");
     let sink = Sink(output.open_forward(console.signals())?);

@@ -28,7 +28,7 @@ pub(super) struct Args {
 /// Prints the digest.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut console = Console::start(global)?;
-    let digest = digest(args);
+    let digest = digest(args, &console);
     let digest = console.conclude(digest)?;
     let text = match global.output {
         Format::Text => format!("{digest}\n"),
@@ -37,13 +37,13 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     print::result(Stream::Stdout, &text)
 }
 
-fn digest(args: &Args) -> Result<String, Failure> {
+fn digest(args: &Args, console: &Console) -> Result<String, Failure> {
     if args.image.platform.is_some() {
-        return Ok(args.image.open()?.descriptor.digest().to_string());
+        return Ok(args.image.open(console)?.descriptor.digest().to_string());
     }
     let transport = args.image.transport()?;
     let failed = |error| remedy::oci(format!("cannot read {transport}"), error);
-    let images = crate::oci::open(&transport)?;
+    let images = crate::oci::open(&transport, &args.image.network, console)?;
     let root = images.root().map_err(failed)?;
     forger_oci::manifest::Manifest::read(&*images, &root).map_err(failed)?;
     Ok(root.digest().to_string())

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn flatten(args: &Args, global: Global, console: &mut Console) -> Result<String, Failure> {
-    let image = args.image.open()?;
+    let image = args.image.open(console)?;
     let place = crate::oci::transport(&args.out)?;
     if place.is_none() {
         return tar(args, &image, console).map(|()| String::new());

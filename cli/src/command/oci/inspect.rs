@@ -39,20 +39,20 @@ pub(super) struct Args {
 /// Shows the image.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut console = Console::start(global)?;
-    let shown = shown(args, global);
+    let shown = shown(args, global, &console);
     let text = console.conclude(shown)?;
     print::result(Stream::Stdout, &text)
 }
 
-fn shown(args: &Args, global: Global) -> Result<String, Failure> {
+fn shown(args: &Args, global: Global, console: &Console) -> Result<String, Failure> {
     let transport = args.image.transport()?;
     let failed = |error| remedy::oci(format!("cannot read {transport}"), error);
     if args.raw && args.image.platform.is_none() {
-        let images = crate::oci::open(&transport)?;
+        let images = crate::oci::open(&transport, &args.image.network, console)?;
         let root = images.root().map_err(failed)?;
         return text(blob::read(&*images, &root, MANIFEST_LIMIT).map_err(failed)?);
     }
-    let image = args.image.open()?;
+    let image = args.image.open(console)?;
     let of = match (args.raw, args.config) {
         (true, _) => &image.descriptor,
         (_, true) => image.manifest.config(),

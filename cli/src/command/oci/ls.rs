@@ -7,6 +7,7 @@ use forger_oci::{Descriptor, DockerArchive, Platform, Transport, manifest};
 use serde_json::json;
 
 use super::transport;
+use crate::args::network::NetworkArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::print::{self, Lines};
@@ -22,31 +23,36 @@ platforms has one line for each of them, below its own.
 Examples:
   forger oci ls oci:images
   forger oci ls --referrers oci:images:app
+  forger oci ls --referrers oci://ghcr.io/org/app:1
 
 Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more).")]
 pub(super) struct Args {
-    /// The place: oci:DIR, oci-archive:FILE or docker-archive:FILE
+    /// The place: oci:DIR, oci-archive:FILE or docker-archive:FILE; with --referrers an image of a
+    /// registry, too
     #[arg(value_name = "PLACE")]
     place: OsString,
 
     /// Lists what refers to the image of this name instead: signatures, attestations
     #[arg(long)]
     referrers: bool,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 /// Lists the images.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut console = Console::start(global)?;
-    let listed = list(args, global);
+    let listed = list(args, global, &console);
     console.conclude(listed)
 }
 
-fn list(args: &Args, global: Global) -> Result<(), Failure> {
+fn list(args: &Args, global: Global, console: &Console) -> Result<(), Failure> {
     let place = transport(&args.place)?;
     let failed = |error| remedy::oci(format!("cannot read {place}"), error);
     let mut lines = Lines::start();
     if args.referrers {
-        let images = crate::oci::open(&place)?;
+        let images = crate::oci::open(&place, &args.network, console)?;
         let root = images.root().map_err(failed)?;
         let digest = forger_oci::Digest::try_from(root.digest()).map_err(failed)?;
         for referrer in images.referrers(&digest).map_err(failed)? {
@@ -54,7 +60,7 @@ fn list(args: &Args, global: Global) -> Result<(), Failure> {
         }
         return lines.finish();
     }
-    let images = crate::oci::open(&place)?;
+    let images = crate::oci::open(&place, &args.network, console)?;
     for manifest in manifests(&place)? {
         lines.put(line(&manifest, global))?;
         if forger_oci::media_type::is_index(manifest.media_type()) {

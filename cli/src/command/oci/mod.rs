@@ -19,8 +19,10 @@ use clap::Subcommand;
 use forger_oci::{Platform, Transport};
 
 use crate::args::Global;
+use crate::args::network::NetworkArgs;
 use crate::exit::Failure;
 use crate::oci;
+use crate::progress::Console;
 
 /// Reads, makes and changes container images
 #[derive(Debug, clap::Args)]
@@ -85,6 +87,9 @@ struct ImageArgs {
     /// machine's architecture]
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 impl ImageArgs {
@@ -92,8 +97,9 @@ impl ImageArgs {
         transport(&self.image)
     }
 
-    fn open(&self) -> Result<oci::Image, Failure> {
-        oci::Image::open(&self.transport()?, self.platform.as_ref())
+    fn open(&self, console: &Console) -> Result<oci::Image, Failure> {
+        let platform = self.platform.as_ref();
+        oci::Image::open(&self.transport()?, platform, &self.network, console)
     }
 }
 

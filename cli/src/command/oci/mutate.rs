@@ -90,13 +90,13 @@ pub(super) struct RunArgs {
 /// Changes the image.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut console = Console::start(global)?;
-    let mutated = mutate(args, global);
+    let mutated = mutate(args, global, &console);
     let text = console.conclude(mutated)?;
     print::result(Stream::Stdout, &text)
 }
 
-fn mutate(args: &Args, global: Global) -> Result<String, Failure> {
-    let image = args.image.open()?;
+fn mutate(args: &Args, global: Global, console: &Console) -> Result<String, Failure> {
+    let image = args.image.open(console)?;
     let mut changed = Changed::begin(
         &image,
         &args.image.transport()?,

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn unpack(args: &Args, console: &mut Console) -> Result<Value, Failure> {
-    let image = args.image.open()?;
+    let image = args.image.open(console)?;
     let options = LayerOptions {
         threads: config::processors(),
         ..LayerOptions::default()
