@@ -20,6 +20,8 @@ mod extract;
 mod find;
 mod folder;
 mod formats;
+mod guest;
+mod guest_contract;
 mod hostile;
 mod inspect;
 mod interrupted;

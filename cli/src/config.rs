@@ -1,7 +1,7 @@
 //! What the surroundings say: environment, user, clock. Only the binary asks them.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -153,6 +153,47 @@ fn home() -> Option<PathBuf> {
 /// Returns the seconds since 1970.
 pub(crate) fn seconds() -> u64 {
     u64::try_from(now().sec).unwrap_or(0)
+}
+
+/// Returns folders that may hold a guest's memory, best first.
+pub(crate) fn memory_folders() -> Vec<PathBuf> {
+    let named = ["TMPDIR", "XDG_RUNTIME_DIR"]
+        .iter()
+        .filter_map(|name| variable(name));
+    let known = ["/dev/shm", "/tmp", "/var/tmp"].map(OsString::from);
+    named.chain(known).map(PathBuf::from).collect()
+}
+
+/// Returns the folder for what is kept between runs and can be made again.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    let home = || Some(PathBuf::from(variable("HOME")?).join(".cache"));
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    cache.map(|folder| folder.join("forger"))
+}
+
+/// Looks a program up in `PATH` and the folders of system programs.
+pub(crate) fn program(names: &[&str]) -> Option<PathBuf> {
+    let path = variable("PATH").unwrap_or_default();
+    let system = ["/usr/local/bin", "/usr/bin"].map(PathBuf::from);
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(system).collect();
+    let candidates = names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    candidates
+        .filter(|path| path.is_absolute())
+        .find(|path| path.is_file())
+}
+
+/// Returns the value of a variable for `--env NAME`.
+pub(crate) fn passed_on(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// Returns random bytes of the system.
+pub(crate) fn random() -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 64];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Returns an environment variable that is set and not empty.

@@ -36,6 +36,14 @@ enum Status {
     Different,
     /// What should be compared cannot be read: the status of diff.
     Trouble,
+    /// A guest's job ended with this status, which is no failure of ours.
+    Job(u8),
+    /// A guest's job could not be run, or nobody knows how it ended: the status of docker.
+    Guest,
+    /// A guest's job could not be started.
+    NotStarted(u8),
+    /// A guest's job took too long: the status of timeout.
+    Late,
     /// Whoever read standard output went away: nobody is left to be told.
     BrokenPipe,
     /// A signal asked to stop.
@@ -50,6 +58,9 @@ impl Status {
             Self::Usage | Self::Trouble => 2,
             Self::Leaks => 3,
             Self::Damaged => 4,
+            Self::Job(code) | Self::NotStarted(code) => code,
+            Self::Guest => 125,
+            Self::Late => 124,
             Self::BrokenPipe => 128 + 13,
             Self::Signal(number) => number.saturating_add(128),
         }
@@ -118,6 +129,31 @@ impl Failure {
     pub(crate) fn trouble(mut self) -> Self {
         if self.status == Status::Failed {
             self.status = Status::Trouble;
+        }
+        self
+    }
+
+    /// Ends with the status of a guest's job.
+    pub(crate) fn job(code: u8) -> Self {
+        Self::new(Status::Job(code), "the job failed")
+    }
+
+    /// Says that a guest's job took too long.
+    pub(crate) fn late(what: impl Into<String>) -> Self {
+        Self::new(Status::Late, what)
+    }
+
+    /// Says that a guest's job could not be started, perhaps since there is no such program: the
+    /// statuses of a shell.
+    pub(crate) fn not_started(missing: bool, what: impl Into<String>) -> Self {
+        let status = Status::NotStarted(if missing { 127 } else { 126 });
+        Self::new(status, what)
+    }
+
+    /// Takes a failure for one around a guest's job, so that it is not taken for the job's own.
+    pub(crate) fn around_job(mut self) -> Self {
+        if self.status == Status::Failed {
+            self.status = Status::Guest;
         }
         self
     }
@@ -192,7 +228,7 @@ impl Failure {
     /// Tells the user on standard error and returns the exit status.
     pub(crate) fn report(&self, format: Format) -> ExitCode {
         let text = match (self.status, format) {
-            (Status::BrokenPipe | Status::Different, _) => String::new(),
+            (Status::BrokenPipe | Status::Different | Status::Job(_), _) => String::new(),
             (_, Format::Json) => self.json(),
             (_, Format::Text) if config::colours() => self.fancy(),
             (_, Format::Text) => self.plain(),

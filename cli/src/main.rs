@@ -8,6 +8,7 @@ mod command;
 mod config;
 mod exit;
 mod fat_view;
+mod guest;
 mod hash_tree;
 mod image;
 mod input;

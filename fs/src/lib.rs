@@ -11,6 +11,7 @@
 //! in through options.
 #![forbid(unsafe_code)]
 
+pub mod cpio;
 pub mod decompress;
 pub mod ext4;
 pub mod fat;

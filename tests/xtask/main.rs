@@ -21,7 +21,7 @@ usage: cargo xtask CHORE
   ci               what CI runs: fmt, clippy, doc, deny, fuzz targets for some seconds, test
   full             the long tests, many generated archives, long fuzzing, the bench
   bench [N] [small] forger against its peers, N rounds (default 5), on a small or large Debian; with
-                   `inspect`, `convert`, `disk` or `edits` that part alone
+                   `inspect`, `convert`, `disk`, `edits`, `registry` or `guest` that part alone
   fuzz [SECONDS [TARGET]] builds the fuzz targets and runs each, or one, for so long (default 10)
   iotests [TEST..] QEMU's own tests of qcow2, with forger in the place of qemu-img's create and convert
   testdata         makes testdata/ anew, the same bytes every time

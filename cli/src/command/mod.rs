@@ -11,6 +11,7 @@ mod copy;
 mod create;
 mod diff;
 mod disk;
+mod doctor;
 mod du;
 mod edit;
 mod extract;
@@ -28,6 +29,7 @@ mod oci;
 mod pull;
 mod push;
 mod resize;
+mod run;
 mod serve;
 mod stat;
 pub(crate) mod store;
@@ -71,6 +73,8 @@ pub(crate) enum Command {
     Compare(compare::Args),
     Serve(serve::Args),
     Measure(measure::Args),
+    Run(Box<run::Args>),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -111,6 +115,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Compare(args) => compare::run(&args, cli.global),
         Command::Serve(args) => serve::run(&args, cli.global),
         Command::Measure(args) => measure::run(&args, cli.global),
+        Command::Run(args) => run::run(&args, cli.global),
+        Command::Doctor(args) => doctor::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Help(args) => help::run(&args),

@@ -447,7 +447,7 @@ fn inject(file: &Inject) -> Result<Box<dyn Source>, Failure> {
 
 /// Tells whether a file holds an ext2, ext3 or ext4 superblock, or a FAT, or is a disk: a qcow2 image, or
 /// partitioned.
-fn is_image(path: &Path) -> bool {
+pub(crate) fn is_image(path: &Path) -> bool {
     let mut head = [0; 2048];
     let Ok(len) = File::open(path).and_then(|file| file.read_at(&mut head, 0)) else {
         return false;

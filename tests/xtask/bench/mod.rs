@@ -6,6 +6,7 @@
 mod convert;
 mod disk;
 mod edits;
+mod guest;
 mod inputs;
 mod inspect;
 mod measure;
@@ -36,8 +37,8 @@ struct Bench {
     rounds: usize,
 }
 
-/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert`, `disk`, `edits`, `oci` or
-/// `registry` for that part alone, if given.
+/// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert`, `disk`, `edits`, `oci`,
+/// `registry` or `guest` for that part alone, if given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let small = args.iter().any(|arg| arg == "small");
     let rounds = args
@@ -89,6 +90,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         report.print();
         return Ok(());
     }
+    if args.iter().any(|arg| arg == "guest") {
+        bench.guests(&mut report)?;
+        report.print();
+        return Ok(());
+    }
     bench.images(&mut report)?;
     bench.bundles(&mut report)?;
     bench.folders(&mut report)?;
@@ -99,6 +105,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     bench.edits(&mut report)?;
     bench.registry(&mut report)?;
     bench.oci(&mut report)?;
+    bench.guests(&mut report)?;
     bench.memory(&mut report)?;
     bench.peers(&mut report)?;
     report.print();

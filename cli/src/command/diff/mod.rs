@@ -1,6 +1,6 @@
 //! `forger diff A B`
 
-mod shown;
+pub(super) mod shown;
 
 use std::ffi::OsString;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::listing::{self, flags, xattr};
 
 /// Returns a difference as a line.
-pub(super) fn line(difference: &Difference) -> String {
+pub(in crate::command) fn line(difference: &Difference) -> String {
     let path = path(difference);
     match &difference.change {
         Change::Added(kind) => format!("+ {path} ({kind})\n"),
@@ -20,7 +20,7 @@ pub(super) fn line(difference: &Difference) -> String {
 }
 
 /// Returns a difference as an object.
-pub(super) fn json(difference: &Difference) -> Value {
+pub(in crate::command) fn json(difference: &Difference) -> Value {
     let path = path(difference);
     match &difference.change {
         Change::Added(kind) => json!({ "path": path, "change": "added", "type": kind }),

@@ -26,13 +26,33 @@ pub(super) fn extract(args: &Args, out: &OsStr, console: &Console) -> Result<(),
         .get(opened.address.path_or_root())
         .ok_or_else(|| opened.failure("there is no such name"))?;
     leave_out_what_mkfs_makes(&mut tree, node);
+    write(&output, console, |writer| {
+        match start(&opened, &tree, node) {
+            Start::Folder(folder) => writer.append_below(&tree, folder),
+            Start::Member(entry, content) => writer.append(&entry, content),
+        }
+    })
+}
+
+/// Writes the whole of a tree, but what every image gets of itself.
+pub(in crate::command) fn whole(
+    mut tree: Tree<Content>,
+    output: &Output,
+    console: &Console,
+) -> Result<(), Failure> {
+    let root = tree.root();
+    leave_out_what_mkfs_makes(&mut tree, root);
+    write(output, console, |writer| writer.append_below(&tree, root))
+}
+
+fn write(
+    output: &Output,
+    console: &Console,
+    fill: impl FnOnce(&mut Writer<Sink>) -> Result<(), WriteError>,
+) -> Result<(), Failure> {
     let what = || format!("cannot make {}", output.product());
     let mut writer = Writer::new(Sink(output.open_forward(console.signals())?));
-    let written = match start(&opened, &tree, node) {
-        Start::Folder(folder) => writer.append_below(&tree, folder),
-        Start::Member(entry, content) => writer.append(&entry, content),
-    };
-    let sink = written
+    let sink = fill(&mut writer)
         .and_then(|()| writer.finish())
         .map_err(|error| match error {
             WriteError::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {

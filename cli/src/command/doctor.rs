@@ -1,0 +1,141 @@
+//! `forger doctor`
+
+use std::path::PathBuf;
+
+use forger_vm::{Backend, Error, Event, Guest, Job, Options};
+use serde_json::json;
+
+use crate::args::{Format, Global};
+use crate::config::{self, Environment};
+use crate::exit::Failure;
+use crate::guest::backend;
+use crate::print::{self, Stream};
+
+/// Says which guests this machine can run, and why not others
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Each backend is one line: whether it works, how far it keeps a guest from this machine, and why it does
+not work where it does not. Nothing is believed for being there: a backend works if a guest that it
+starts answers.
+
+With --output json there is one object a line: backend, works, isolation, kernel, seconds (until a job
+ran) and reason.
+
+Exit status: 0 when a backend works, 1 when none does, 2 wrong usage.")]
+pub(crate) struct Args {
+    /// The kernel to try with uml [default: that of the system]
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+}
+
+/// What was found out about one backend.
+struct Finding {
+    backend: &'static str,
+    isolation: Option<String>,
+    kernel: Option<String>,
+    seconds: Option<f64>,
+    reason: Option<String>,
+}
+
+/// Tries each backend.
+pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
+    let uml = backend::uml(args.kernel.as_deref());
+    let findings = [
+        missing(
+            "kvm",
+            "this version of forger has no microVM of its own yet",
+        ),
+        missing("qemu", "this version of forger does not drive QEMU yet"),
+        examine(&uml, || uml.check_ptrace()),
+        missing("qemu-tcg", "this version of forger does not drive QEMU yet"),
+    ];
+    let text: String = findings
+        .iter()
+        .map(|finding| finding.shown(global.output))
+        .collect();
+    print::result(Stream::Stdout, &text)?;
+    match findings.iter().any(|finding| finding.reason.is_none()) {
+        true => Ok(()),
+        false => Err(Failure::failed("no backend works here")),
+    }
+}
+
+fn missing(backend: &'static str, reason: &str) -> Finding {
+    Finding {
+        backend,
+        isolation: None,
+        kernel: None,
+        seconds: None,
+        reason: Some(reason.to_owned()),
+    }
+}
+
+/// Starts a guest without a disk and lets it answer.
+fn examine(backend: &dyn Backend, check: impl FnOnce() -> Result<(), Error>) -> Finding {
+    let tried = check().and_then(|()| answer(backend));
+    let (kernel, seconds, reason) = match tried {
+        Ok((kernel, seconds)) => (Some(kernel), Some(seconds), None),
+        Err(error) => (None, None, Some(error.to_string())),
+    };
+    Finding {
+        backend: backend.name(),
+        isolation: Some(backend.isolation().to_string()),
+        kernel,
+        seconds,
+        reason,
+    }
+}
+
+fn answer(backend: &dyn Backend) -> Result<(String, f64), Error> {
+    let now = (Environment::real().clock)();
+    let options = Options {
+        memory: 64 << 20,
+        clock_ns: u64::try_from(now.sec)
+            .unwrap_or(0)
+            .saturating_mul(1_000_000_000),
+        scratch: config::scratch_folder(),
+        ..Options::default()
+    };
+    let begin = std::time::Instant::now();
+    let guest = Guest::boot(backend, options)?;
+    // The guest's own program is there in any case; as no first process it only explains itself.
+    let process = guest.run(&Job {
+        argv: vec![b"/init".to_vec()],
+        ..Job::default()
+    })?;
+    while !matches!(process.next()?, Event::Exit(_)) {}
+    let seconds = begin.elapsed().as_secs_f64();
+    let kernel = guest.kernel().to_owned();
+    guest.shut_down()?;
+    Ok((kernel, seconds))
+}
+
+impl Finding {
+    fn shown(&self, format: Format) -> String {
+        match format {
+            Format::Json => print::json_line(&json!({
+                "backend": self.backend,
+                "works": self.reason.is_none(),
+                "isolation": self.isolation,
+                "kernel": self.kernel,
+                "seconds": self.seconds,
+                "reason": self.reason,
+            })),
+            Format::Text => {
+                let name = self.backend;
+                match (&self.reason, &self.isolation, &self.kernel) {
+                    (None, Some(isolation), Some(kernel)) => {
+                        let seconds = self.seconds.unwrap_or_default();
+                        format!(
+                            "{name:9} works: Linux {kernel}, isolation by {isolation}; a job ran after {seconds:.1} s\n"
+                        )
+                    }
+                    (reason, ..) => {
+                        let reason = reason.as_deref().unwrap_or("nobody knows why");
+                        format!("{name:9} does not work: {reason}\n")
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `forger run SOURCE [-- CMD…]`
+
+mod args;
+mod job;
+mod request;
+mod results;
+mod share;
+mod terminal;
+
+use std::time::{Duration, Instant};
+
+use forger_vm::{Guest, Mounted, Options};
+
+use crate::args::Global;
+use crate::config::{self, Environment};
+use crate::exit::Failure;
+use crate::guest::{backend, failure, root, secret};
+use crate::output::Output;
+use crate::progress::Console;
+
+pub(crate) use args::Args;
+use job::Done;
+use results::Results;
+use share::Shares;
+
+/// Runs the command in a guest.
+pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
+    let mut console = Console::start(global).map_err(Failure::around_job)?;
+    // What a killed guest leaves behind becomes ours, and is reaped.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let ran = boot_and_run(args, global, &mut console);
+    match console.conclude(ran.map_err(Failure::around_job))? {
+        0 => Ok(()),
+        code => Err(Failure::job(code)),
+    }
+}
+
+/// Returns the job's exit status.
+fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8, Failure> {
+    let begin = Instant::now();
+    let results = Results::check(args, global)?;
+    let backend = backend::choose(args.backend, args.isolation, args.kernel.as_deref())?;
+    let named = args.source.named(args.first.as_ref())?;
+    let named = named.ok_or_else(|| Failure::usage("SOURCE is missing").help(args::SHAPE))?;
+    let root = root::Planned::open(&named, &args.source, root::size(args.free), console)?;
+    console.detail(root.way);
+    let shares = Shares::open(args, console)?;
+    let secrets = secret::tar(&args.secret)?;
+    let options = options(args, &root, &shares)?;
+    if args.cpus > 1 && backend.name() == "uml" {
+        console.say("User-Mode Linux has one processor: --cpus is passed over");
+    }
+    let planned = begin.elapsed();
+    let guest = Guest::boot(&*backend, options)
+        .map_err(|error| failure("cannot start the guest", error))?;
+    console.detail(&format!(
+        "the guest runs Linux {} by {}, kept from this machine by {}",
+        guest.kernel(),
+        guest.backend(),
+        guest.isolation()
+    ));
+    if !args.secret.is_empty() {
+        guest
+            .put(secret::FOLDER, &secrets[..])
+            .map_err(|error| failure("cannot pass the secrets on", error))?;
+    }
+    let started = Instant::now();
+    let done = job::run(args, &guest, console.signals());
+    let job = started.elapsed();
+    for line in guest.take_log() {
+        console.say(&format!("the guest says: {line}"));
+    }
+    if let Some(path) = &args.net_log {
+        request::write_log(path, &guest.requests())?;
+    }
+    let refused = guest
+        .requests()
+        .iter()
+        .filter(|request| request.status == Some(403))
+        .count();
+    if refused > 0 {
+        console.say(&format!("{refused} requests of the guest were refused"));
+    }
+    let code = match done? {
+        Done::Ended(code) => code,
+        Done::Late(limit) => {
+            guest.kill();
+            return Err(Failure::late(format!(
+                "the job took longer than {} s",
+                limit.as_secs()
+            )));
+        }
+    };
+    let wanted = results.are_wanted() || shares.are_kept();
+    if wanted {
+        guest
+            .shut_down()
+            .map_err(|error| failure("cannot end the guest orderly", error))?;
+        results.make(&guest, &root, console)?;
+        shares.keep(&guest, console.signals())?;
+    } else {
+        // Nobody wants what it wrote.
+        guest.kill();
+    }
+    if args.timings {
+        say_timings(&guest, planned, job, begin.elapsed(), console);
+    }
+    Ok(code)
+}
+
+fn options(args: &Args, root: &root::Planned, shares: &Shares) -> Result<Options, Failure> {
+    let now = (Environment::real().clock)();
+    let seconds = u64::try_from(now.sec).unwrap_or(0);
+    let mut mounts = shares.mounted()?;
+    if !args.secret.is_empty() {
+        mounts.push(Mounted {
+            disk: None,
+            target: secret::FOLDER.to_vec(),
+        });
+    }
+    let mut options = Options {
+        root: Some(root.disk(args.read_only)?),
+        mounts,
+        memory: args.memory,
+        cpus: args.cpus,
+        hostname: args.hostname.clone().into_bytes(),
+        clock_ns: seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(now.nsec.into()),
+        seed: config::random()
+            .map_err(|error| Failure::failed("cannot read random bytes").because(error))?,
+        proxy: args.proxy(),
+        scratch: config::scratch_folder(),
+        ..Options::default()
+    };
+    if let Some(path) = &args.guest_init {
+        let init = std::fs::read(path).map_err(|error| {
+            Failure::failed(format!("cannot read {}", path.display())).because(error)
+        })?;
+        options.init = init.into();
+    }
+    Ok(options)
+}
+
+fn say_timings(
+    guest: &Guest,
+    planned: Duration,
+    job: Duration,
+    all: Duration,
+    console: &mut Console,
+) {
+    let timings = guest.timings();
+    let parts = [
+        ("plan", planned),
+        ("start", timings.start),
+        ("kernel", timings.kernel),
+        ("setup", timings.setup),
+        ("job", job),
+        ("all", all),
+    ];
+    let parts = parts.map(|(name, time)| format!("{name} {:.3} s", time.as_secs_f64()));
+    console.say(&format!("timings: {}", parts.join(", ")));
+}
+
+impl Args {
+    /// Returns where an output goes, if one was asked for.
+    fn output(&self, path: Option<&std::ffi::OsString>) -> Result<Option<Output>, Failure> {
+        path.map(|path| Output::check(path, self.write)).transpose()
+    }
+}

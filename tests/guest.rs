@@ -1,0 +1,321 @@
+//! Commands in guests, on User-Mode Linux.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use forger_tests::forger::forger;
+use forger_tests::process::Run;
+use forger_tests::scratch::Scratch;
+use forger_tests::{judge, need, rootfs, tools};
+
+/// What makes of root an ordinary user without any rights.
+const NOBODY: [&str; 4] = [
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+    "--bounding-set=-all",
+];
+
+/// Prepares `forger run` of an ordinary user who has no home folder.
+fn run(arguments: &[&str], tar: &Path) -> Run {
+    let run = forger()
+        .args(["run", "--progress", "none", "--memory", "256M"])
+        .args(arguments)
+        .arg(tar)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    match tools::is_root() {
+        true => run.under("setpriv", &NOBODY),
+        false => run,
+    }
+}
+
+/// Returns a root filesystem where guests can run.
+fn tar() -> Option<PathBuf> {
+    if !tools::present(&["linux.uml", "setpriv"]) {
+        return None;
+    }
+    rootfs::minbase()
+}
+
+#[test]
+fn output_and_exit_code_of_a_command_are_forgers_own() {
+    let Some(tar) = tar() else { return };
+    let script = "id -un; pwd; echo $A; echo oops >&2; cat; cat /proc/sys/kernel/hostname; exit 7";
+    let job = ["--", "sh", "-c", script];
+    let output = run(
+        &[
+            "-i",
+            "-u",
+            "nobody",
+            "-w",
+            "/tmp",
+            "--env",
+            "A=b c",
+            "--hostname",
+            "box",
+        ],
+        &tar,
+    )
+    .args(job)
+    .stdin("in\n")
+    .output();
+    assert_eq!(output.status.code(), Some(7), "{output}");
+    assert_eq!(output.text(), "nobody\n/tmp\nb c\nin\nbox\n", "{output}");
+    assert_eq!(output.errors(), "oops\n", "{output}");
+}
+
+#[test]
+fn what_a_command_changed_is_shown_and_kept_deletions_included() {
+    let Some(tar) = tar() else { return };
+    let scratch = Scratch::new();
+    open(scratch.root());
+    let (image, archive) = (scratch.path("after.ext4"), scratch.path("after.tar"));
+    let script = "rm -r /etc/cron.d /etc/cron.daily; echo new > /srv/new; chmod 4711 /bin/ls; \
+                  head -c 3000000 /dev/zero | tr '\\0' x > /srv/big; ln /srv/big /srv/link";
+    let output = run(&["--diff", "--commit"], &tar);
+    let output = output
+        .arg(&image)
+        .arg("--to-tar")
+        .arg(&archive)
+        .args(["--", "sh", "-c", script])
+        .output();
+    assert!(output.status.success(), "{output}");
+    let text = output.text();
+    for line in [
+        "- /etc/cron.d (folder)",
+        "+ /srv/new (file)",
+        "+ /srv/big (file)",
+        "~ /usr/bin/ls: mode",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let found = text
+            .lines()
+            .any(|line| line.starts_with(&words[..2].join(" ")));
+        assert!(found, "{line}\n{output}");
+    }
+    // What the guest needed to be a guest is in no result.
+    for absent in ["/proc", "/sys", "/dev", "/run"] {
+        assert!(
+            !text
+                .lines()
+                .any(|line| line.contains(&format!(" {absent}"))),
+            "{absent}\n{output}"
+        );
+    }
+    judge::assert_clean(&image);
+    let listed = Run::new("tar").arg("-tvf").arg(&archive).ok().text();
+    assert!(
+        listed.contains("3000000") && listed.contains("/srv/new"),
+        "{listed}"
+    );
+    assert!(!listed.contains("/etc/cron.d/"), "{listed}");
+    let same = forger().arg("diff").args([&image, &archive]).output();
+    assert_eq!(same.status.code(), Some(0), "{same}");
+}
+
+#[test]
+fn ends_that_are_not_the_commands_have_statuses_of_their_own() {
+    let Some(tar) = tar() else { return };
+    let code = |arguments: &[&str], command: &[&str]| {
+        let output = run(arguments, &tar).arg("--").args(command).output();
+        (output.status.code(), output.errors())
+    };
+    let (status, errors) = code(&[], &["/no/such/program"]);
+    assert_eq!(status, Some(127), "{errors}");
+    let (status, errors) = code(&["--timeout", "1s"], &["sleep", "100"]);
+    assert_eq!(status, Some(124), "{errors}");
+    // The command ends the machine: nobody knows how it itself would have ended.
+    let (status, errors) = code(&[], &["sh", "-c", "echo o > /proc/sysrq-trigger; sleep 10"]);
+    assert_eq!(status, Some(125), "{errors}");
+    assert!(errors.contains("ended before"), "{errors}");
+    let (status, errors) = code(&["--isolation", "vm", "--backend", "uml"], &["true"]);
+    assert_eq!(status, Some(125), "{errors}");
+}
+
+#[test]
+fn a_killed_forger_leaves_no_process_and_no_file() {
+    let Some(tar) = tar() else { return };
+    let scratch = Scratch::new();
+    open(scratch.root());
+    let running = run(&["-i"], &tar)
+        .env("TMPDIR", scratch.root())
+        .args(["--", "sh", "-c", "echo up; cat"])
+        .limit(60)
+        .start()
+        .unwrap();
+    let marks = format!("TMPDIR={}", scratch.root().display());
+    let deadline = Instant::now() + Duration::from_secs(50);
+    while guests(&marks).is_empty() {
+        assert!(Instant::now() < deadline, "no guest came up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    running.signal(Signal::KILL);
+    let _ = running.finish();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !guests(&marks).is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(guests(&marks), Vec::<String>::new());
+    assert_eq!(fs::read_dir(scratch.root()).unwrap().count(), 0);
+}
+
+/// Returns processes of User-Mode Linux with a variable.
+fn guests(variable: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let marked = environment
+            .split(|byte| *byte == 0)
+            .any(|pair| pair == variable.as_bytes());
+        if marked && String::from_utf8_lossy(&line).contains("linux.uml") {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_guest_runs_in_what_containers_have() {
+    need!("root", "unshare");
+    let Some(tar) = tar() else { return };
+    let scratch = Scratch::new();
+    open(scratch.root());
+    let small = "mount -t tmpfs -o noexec,size=64m none /dev/shm && exec \"$@\"";
+    let output = run(&[], &tar)
+        .args(["--", "echo", "up"])
+        .under("unshare", &["--mount", "sh", "-c", small, "sh"])
+        .output();
+    assert!(output.status.success(), "{output}");
+    assert_eq!(output.text(), "up\n");
+}
+
+#[test]
+fn doctor_says_what_works_and_why_the_rest_does_not() {
+    if !tools::present(&["linux.uml", "strace"]) {
+        return;
+    }
+    let doctor = || forger().args(["doctor", "--output", "json"]);
+    let found = |output: &forger_tests::process::Output| -> Vec<(String, bool, String)> {
+        let text = output.text();
+        let lines = text.lines().map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            let reason = value["reason"].as_str().unwrap_or_default().to_owned();
+            let name = value["backend"].as_str().unwrap().to_owned();
+            (name, value["works"].as_bool().unwrap(), reason)
+        });
+        lines.collect()
+    };
+    let output = doctor().output();
+    let uml =
+        |all: Vec<(String, bool, String)>| all.into_iter().find(|one| one.0 == "uml").unwrap();
+    assert!(uml(found(&output)).1, "{output}");
+    // A process has one tracer: below strace, the guest's kernel cannot trace.
+    let output = doctor()
+        .under("strace", &["-f", "-o", "/dev/null"])
+        .output();
+    let (_, works, reason) = uml(found(&output));
+    assert!(!works && reason.contains("ptrace"), "{output}");
+}
+
+#[test]
+fn a_guest_reaches_what_it_may_and_nothing_else() {
+    let Some(tar) = tar() else { return };
+    let scratch = Scratch::new();
+    open(scratch.root());
+    let server = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || serve(&server));
+    let helper = "/usr/lib/apt/apt-helper -o Acquire::Retries=0 download-file";
+    let script = format!(
+        "{helper} http://localhost:{port}/a /tmp/a && cat /tmp/a; \
+         {helper} http://127.0.0.1:{port}/b /tmp/b; {helper} http://example.invalid/c /tmp/c; ls /tmp"
+    );
+    let (log, host) = (scratch.path("log"), format!("localhost:{port}"));
+    let output = run(
+        &["--net", "proxy", "--allow-host", &host, "--net-log"],
+        &tar,
+    )
+    .arg(&log)
+    .args(["--", "sh", "-c", &script])
+    .output();
+    assert!(output.text().contains("hello from the host"), "{output}");
+    let log = fs::read_to_string(log).unwrap();
+    let entries: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |url: &str| {
+        let found = entries
+            .iter()
+            .find(|entry| entry["url"].as_str().unwrap().ends_with(url));
+        found.unwrap_or_else(|| panic!("{url} is not in\n{log}\n{output}"))
+    };
+    assert_eq!(of("/a")["status"], 200, "{log}");
+    assert_eq!(of("/a")["received"], 20, "{log}");
+    let digest = "d0fae3c7d5d9ba5bd1a0c3ba0f6b2b8c";
+    assert_eq!(
+        of("/a")["sha256"].as_str().unwrap().len(),
+        digest.len() * 2,
+        "{log}"
+    );
+    assert_eq!(of("/b")["status"], 403, "{log}");
+    assert_eq!(of("/c")["status"], 403, "{log}");
+    // Without a way out there is no proxy.
+    let output = run(&[], &tar).args(["--", "sh", "-c", "env"]).output();
+    assert!(!output.text().to_lowercase().contains("proxy"), "{output}");
+}
+
+/// Answers every request with the same.
+fn serve(server: &TcpListener) {
+    for connection in server.incoming() {
+        let Ok(mut connection) = connection else {
+            return;
+        };
+        let mut request = [0; 4096];
+        let _ = connection.read(&mut request);
+        let _ = connection
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhello from the host\n");
+    }
+}
+
+#[test]
+fn shares_are_mounted_and_caches_stay() {
+    let Some(tar) = tar() else { return };
+    let scratch = Scratch::new();
+    open(scratch.root());
+    fs::create_dir(scratch.path("src")).unwrap();
+    fs::write(scratch.path("src/file"), "shared\n").unwrap();
+    let secret = scratch.file("token", "hush\n");
+    let folder = scratch.path("src");
+    let mount = format!("{}:/mnt/src:ro", folder.display());
+    let secret = format!("token:{}", secret.display());
+    let arguments = [
+        "--mount", &mount, "--cache", "c:/var/c", "--secret", &secret,
+    ];
+    let again = |script: &str| {
+        let output = run(&arguments, &tar)
+            .env("XDG_CACHE_HOME", scratch.root())
+            .args(["--", "sh", "-c", script])
+            .output();
+        assert!(output.status.success(), "{output}");
+        output.text()
+    };
+    let first = "cat /mnt/src/file /run/secrets/token; touch /mnt/src/x 2>/dev/null || echo ro; \
+                 echo kept > /var/c/kept";
+    assert_eq!(again(first), "shared\nhush\nro\n");
+    assert_eq!(again("cat /var/c/kept"), "kept\n");
+}
+
+/// Lets everybody write to a folder.
+fn open(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+}

@@ -1,0 +1,220 @@
+//! Stands between User-Mode Linux and the system, where Debian's kernel (6.1) and the world disagree.
+//!
+//! # Registers
+//!
+//! Debian's kernel keeps a process's extended registers in 2,696 bytes: enough for AVX-512 and
+//! protection keys, too little where AMX adds two components behind them (11,008 bytes). The kernel of
+//! the host gives the first part of the state to whoever asks for less (`PTRACE_GETREGSET`), but takes
+//! only the whole of it (`PTRACE_SETREGSET`, else `EFAULT`), so that the very first process ends in
+//! "ptrace set fp regs failed". This library stands between: it completes the state with what the
+//! process has behind that part.
+//!
+//! # Served disks
+//!
+//! Its message about the machine's memory (vhost-user's `SET_MEM_TABLE`) has room for two regions and
+//! says that there is one. Servers of the rust-vmm project take only messages of the right length;
+//! this library cuts the room off.
+//!
+//! It is loaded with `LD_PRELOAD` into `linux.uml` and nothing else. Everything that it does not know
+//! goes to the system as it came.
+#![no_std]
+
+use core::ffi::{c_int, c_long, c_void};
+use core::ptr::{addr_of_mut, copy_nonoverlapping, null_mut};
+
+/// `SYS_ptrace` on x86-64.
+const SYS_PTRACE: c_long = 101;
+/// `PTRACE_PEEKTEXT`, the first of three requests that return what they find.
+const PEEK_FIRST: c_int = 1;
+/// `PTRACE_PEEKUSER`, the last of them.
+const PEEK_LAST: c_int = 3;
+const GETREGSET: c_int = 0x4204;
+const SETREGSET: c_int = 0x4205;
+/// `NT_X86_XSTATE`
+const XSTATE: usize = 0x202;
+
+/// `struct iovec`
+#[repr(C)]
+struct Vector {
+    base: *mut c_void,
+    len: usize,
+}
+
+/// Room for the whole state, more than any processor has.
+#[repr(C, align(64))]
+struct Room([u8; 64 << 10]);
+
+/// User-Mode Linux calls from one thread; its stacks are too small for this.
+static mut ROOM: Room = Room([0; 64 << 10]);
+
+unsafe extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
+}
+
+/// `ptrace(2)`, as the C library has it.
+///
+/// # Safety
+/// As there: `data` points to what the request wants.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ptrace(
+    request: c_int,
+    pid: c_int,
+    addr: *mut c_void,
+    data: *mut c_void,
+) -> c_long {
+    match request {
+        SETREGSET if addr as usize == XSTATE => {
+            // SAFETY: for this request `data` points to an iovec, which the caller owns.
+            unsafe { set_state(pid, addr, data.cast()) }
+        }
+        PEEK_FIRST..=PEEK_LAST => {
+            let mut found: c_long = 0;
+            // SAFETY: for these requests the system writes one word to the fourth argument.
+            let done = unsafe {
+                syscall(
+                    SYS_PTRACE,
+                    request as c_long,
+                    pid as c_long,
+                    addr,
+                    &raw mut found,
+                )
+            };
+            if done < 0 { done } else { found }
+        }
+        // SAFETY: the caller's arguments, as they came.
+        _ => unsafe { syscall(SYS_PTRACE, request as c_long, pid as c_long, addr, data) },
+    }
+}
+
+/// Sets the extended registers of a process from a part of the state.
+unsafe fn set_state(pid: c_int, addr: *mut c_void, part: *const Vector) -> c_long {
+    let room = addr_of_mut!(ROOM).cast::<u8>();
+    let mut whole = Vector {
+        base: room.cast(),
+        len: size_of::<Room>(),
+    };
+    // SAFETY: the system writes at most `len` bytes to the room, and the length it wrote; then the
+    // caller's part, which is shorter, is copied over its beginning. One thread calls.
+    unsafe {
+        let got = syscall(
+            SYS_PTRACE,
+            GETREGSET as c_long,
+            pid as c_long,
+            addr,
+            &raw mut whole,
+        );
+        let part = &*part;
+        if got < 0 || whole.len <= part.len || part.base == null_mut() {
+            return syscall(
+                SYS_PTRACE,
+                SETREGSET as c_long,
+                pid as c_long,
+                addr,
+                part as *const Vector,
+            );
+        }
+        copy_nonoverlapping(part.base.cast::<u8>(), room, part.len);
+        syscall(
+            SYS_PTRACE,
+            SETREGSET as c_long,
+            pid as c_long,
+            addr,
+            &raw mut whole,
+        )
+    }
+}
+
+/// `SYS_sendmsg` on x86-64.
+const SYS_SENDMSG: c_long = 46;
+/// `VHOST_USER_SET_MEM_TABLE`
+const SET_MEM_TABLE: u32 = 5;
+/// Length of a vhost-user message's header.
+const HEADER: usize = 12;
+/// Where the header says the payload's length.
+const SIZE: usize = 8;
+/// What precedes the regions in the payload: their number and padding.
+const BEFORE_REGIONS: usize = 8;
+/// Length of one region.
+const REGION: usize = 32;
+/// The longest message about memory: eight regions.
+const LONGEST: usize = HEADER + BEFORE_REGIONS + 8 * REGION;
+
+/// `struct msghdr`
+#[repr(C)]
+pub struct Message {
+    name: *mut c_void,
+    name_len: u32,
+    vectors: *mut Vector,
+    vector_count: usize,
+    control: *mut c_void,
+    control_len: usize,
+    flags: c_int,
+}
+
+/// `sendmsg(2)`, as the C library has it.
+///
+/// # Safety
+/// As there: `message` points to a message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendmsg(socket: c_int, message: *mut Message, flags: c_int) -> isize {
+    // SAFETY: the caller's message, and its first vector while there is one; the copy is as long as
+    // both the vector and the room for it.
+    unsafe {
+        let whole = &*message;
+        if whole.vector_count == 1 && !whole.vectors.is_null() {
+            let vector = &*whole.vectors;
+            let mut copy = [0_u8; LONGEST];
+            if (HEADER + BEFORE_REGIONS..=LONGEST).contains(&vector.len) {
+                copy_nonoverlapping(vector.base.cast::<u8>(), copy.as_mut_ptr(), vector.len);
+                if let Some(len) = cut(&mut copy, vector.len) {
+                    let mut cut = Vector {
+                        base: copy.as_mut_ptr().cast(),
+                        len,
+                    };
+                    let changed = Message {
+                        vectors: &raw mut cut,
+                        ..*whole
+                    };
+                    let sent = syscall(
+                        SYS_SENDMSG,
+                        socket as c_long,
+                        &raw const changed,
+                        flags as c_long,
+                    );
+                    // The caller shall not send the rest of what it has.
+                    let all = sent == len as c_long;
+                    return if all {
+                        vector.len as isize
+                    } else {
+                        sent as isize
+                    };
+                }
+            }
+        }
+        syscall(SYS_SENDMSG, socket as c_long, message, flags as c_long) as isize
+    }
+}
+
+/// Cuts a message about memory to what it says it has; returns its length if there was more.
+fn cut(message: &mut [u8; LONGEST], len: usize) -> Option<usize> {
+    let word = |at: usize| {
+        let bytes = message.get(at..at + 4)?;
+        Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    };
+    if word(0)? != SET_MEM_TABLE || word(SIZE)? as usize + HEADER != len {
+        return None;
+    }
+    let regions = word(HEADER)? as usize;
+    let payload = BEFORE_REGIONS + REGION * regions.min(8);
+    if HEADER + payload >= len {
+        return None;
+    }
+    let size = (payload as u32).to_le_bytes();
+    message.get_mut(SIZE..SIZE + 4)?.copy_from_slice(&size);
+    Some(HEADER + payload)
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

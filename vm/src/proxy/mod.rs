@@ -1,0 +1,148 @@
+//! The guest's way out: an HTTP proxy at the host's end of the channel.
+//!
+//! A guest has no network. Programs in it find `http_proxy` and `https_proxy`, which name a port on
+//! the guest's own loopback; what arrives there comes through the channel, one stream a connection, and
+//! is answered here, with the host's resolver and sockets. `CONNECT` carries TLS from end to end;
+//! plain HTTP is one request a connection, so that each is seen and hashed.
+//!
+//! | refused | unless |
+//! |---|---|
+//! | a host that no pattern allows | there are no patterns |
+//! | an address on the host's loopback, a link-local or unspecified one | a pattern names that very host |
+//! | more connections at once than the limit | never |
+
+mod allow;
+mod connection;
+mod head;
+mod plain;
+mod record;
+mod relay;
+mod tunnel;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use forger_wire::Message;
+
+use crate::channel::{Connections, Inbox, locked};
+use crate::error::Error;
+
+pub use allow::{Pattern, PatternError};
+pub use record::Request;
+
+/// What a guest may reach.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Hosts that it may reach; all, if there are none.
+    pub allow: Vec<Pattern>,
+    /// How long a connection may take to come about.
+    pub connect_limit: Duration,
+    /// How long neither side may say anything.
+    pub idle_limit: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            connect_limit: Duration::from_secs(30),
+            idle_limit: Duration::from_secs(300),
+            max_connections: 64,
+        }
+    }
+}
+
+/// The most requests that are remembered.
+const MAX_RECORDS: usize = 100_000;
+
+/// What is served to one guest.
+#[derive(Clone, Debug)]
+pub(crate) struct Served(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    open: AtomicUsize,
+    requests: Mutex<Vec<Request>>,
+}
+
+impl Served {
+    /// Returns what went through so far, in the order in which it ended.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        locked(&self.0.requests).clone()
+    }
+
+    fn note(&self, request: Request) {
+        let mut requests = locked(&self.0.requests);
+        if requests.len() < MAX_RECORDS {
+            requests.push(request);
+        }
+    }
+}
+
+/// Serves connections in the background; refuses them all without options.
+pub(crate) fn serve(
+    connections: Connections,
+    options: Option<Options>,
+) -> Result<Option<Served>, Error> {
+    let served = options.map(|options| {
+        Served(Arc::new(Shared {
+            options,
+            open: AtomicUsize::new(0),
+            requests: Mutex::default(),
+        }))
+    });
+    let of_thread = served.clone();
+    thread::Builder::new()
+        .name("guest proxy".to_owned())
+        .spawn(move || {
+            for inbox in connections {
+                match &of_thread {
+                    Some(served) => accept(served, inbox),
+                    None => refuse(&inbox),
+                }
+            }
+        })
+        .map_err(|error| Error::host("start a thread", error))?;
+    Ok(served)
+}
+
+fn accept(served: &Served, inbox: Inbox) {
+    let open = served.0.open.fetch_add(1, Ordering::AcqRel);
+    let connection = Open(served.clone());
+    if open >= served.0.options.max_connections {
+        served.note(Request::refused("", "", "too many connections at once"));
+        return refuse(&inbox);
+    }
+    let started = thread::Builder::new()
+        .name("guest connection".to_owned())
+        .spawn(move || {
+            let served = &connection.0;
+            if let Some(request) = connection::serve(&inbox, &served.0.options) {
+                served.note(request);
+            }
+            refuse(&inbox);
+        });
+    if started.is_err() {
+        served.note(Request::refused("", "", "the host starts no more threads"));
+    }
+}
+
+/// A connection that counts as open until this is dropped.
+struct Open(Served);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Ends a connection.
+fn refuse(inbox: &Inbox) {
+    // The guest may be gone.
+    let _ = inbox.send(&Message::Reset);
+}
