@@ -101,9 +101,9 @@ impl Line {
         let sockets = Sockets::make(folder)?;
         let (mut disks, mut devices) = (Vec::new(), Vec::new());
         for (number, (disk, letter)) in machine.disks.iter().zip(LETTERS).enumerate() {
-            let (served, path) = ServedDisk::start(disk, number, &sockets)?;
+            let (served, socket) = ServedDisk::start(disk, number, &sockets)?;
             let mut argument = OsString::from("virtio_uml.device=");
-            argument.push(path);
+            argument.push(self.inherit(socket));
             // 2 is a block device.
             argument.push(":2");
             self.command.arg(argument);
@@ -142,7 +142,7 @@ impl Line {
     }
 
     /// Lets the process inherit a file; returns the path by which it can open it.
-    fn inherit(&mut self, file: File) -> OsString {
+    fn inherit(&mut self, file: impl Into<OwnedFd>) -> OsString {
         let number = self.inherited.add(file);
         format!("/proc/self/fd/{number}").into()
     }

@@ -15,7 +15,8 @@
 //! | `/dev/ubda` | an unnamed file: the ring |
 //!
 //! Nothing of it has a name in the host's filesystem but the sockets of served disks, and those only
-//! until the kernel has found them: nothing is left behind, whatever happens.
+//! until the kernel's process is about to start. When this process is killed, the kernel's ends with it,
+//! and with that all others: nothing is left behind.
 
 mod disk;
 mod line;

@@ -1,6 +1,7 @@
 //! A disk that is served from this process, without a copy of it (vhost-user).
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use forger_block::{BlockRead, BlockStore};
 use forger_disk::{Disk as Served, vhost_user};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, mkdir};
+use rustix::fs::{Mode, OFlags, mkdir, open};
 
 use crate::backend::Disk;
 use crate::error::Error;
@@ -18,18 +19,19 @@ use crate::error::Error;
 /// How often a server that waits for its machine looks whether there still is one.
 const TICK: i64 = 100_000_000;
 
-/// The folder of the sockets by which a machine finds its disks: it is gone as soon as it has.
+/// The folder of the sockets by which a machine finds its disks: it is gone before the machine starts,
+/// which inherits them.
 #[derive(Debug)]
 pub(super) struct Sockets(PathBuf);
 
 impl Sockets {
     /// Makes a folder that nobody else may enter.
-    pub(super) fn make(above: &Path) -> Result<Arc<Self>, Error> {
+    pub(super) fn make(above: &Path) -> Result<Self, Error> {
         let process = std::process::id();
         for number in 0..10_000 {
             let path = above.join(format!("forger-{process}-{number}"));
             match mkdir(&path, Mode::RWXU) {
-                Ok(()) => return Ok(Arc::new(Self(path))),
+                Ok(()) => return Ok(Self(path)),
                 Err(rustix::io::Errno::EXIST) => {}
                 Err(error) => return Err(Error::host(format!("make {}", path.display()), error)),
             }
@@ -90,31 +92,30 @@ pub(super) struct ServedDisk {
 }
 
 impl ServedDisk {
-    /// Serves a disk; returns it and the path of its socket.
+    /// Serves a disk; returns it and its socket, by which it is found even when that has no name any more.
     pub(super) fn start(
         disk: &Disk,
         number: usize,
-        sockets: &Arc<Sockets>,
-    ) -> Result<(Self, PathBuf), Error> {
+        sockets: &Sockets,
+    ) -> Result<(Self, OwnedFd), Error> {
         let path = sockets.0.join(number.to_string());
         let listener = UnixListener::bind(&path)
             .map_err(|error| Error::host(format!("listen at {}", path.display()), error))?;
+        let socket = open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| Error::host(format!("open {}", path.display()), error))?;
         let served = match disk.read_only {
             true => Served::ReadOnly(Arc::clone(&disk.store) as Arc<dyn BlockRead>),
             false => Served::Writable(Arc::clone(&disk.store)),
         };
         let gone = Arc::new(AtomicBool::new(false));
-        let (of_thread, sockets) = (Arc::clone(&gone), Arc::clone(sockets));
+        let of_thread = Arc::clone(&gone);
         let server = thread::Builder::new()
             .name("guest disk".to_owned())
             .spawn(move || {
                 if !comes(&listener, &of_thread) {
                     return Ok(());
                 }
-                let connection = vhost_user::accept(served, listener)?;
-                // The last one to come closes the door.
-                drop(sockets);
-                connection.wait()
+                vhost_user::accept(served, listener)?.wait()
             })
             .map_err(|error| Error::host("start a thread", error))?;
         let disk = Self {
@@ -122,7 +123,7 @@ impl ServedDisk {
             gone,
             server: Mutex::new(Some(server)),
         };
-        Ok((disk, path))
+        Ok((disk, socket))
     }
 
     /// Ends a server whose machine is gone, and says whether it failed.
