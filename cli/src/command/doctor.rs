@@ -21,6 +21,10 @@ starts answers.
 With --output json there is one object a line: backend, works, isolation, kernel, seconds (until a job
 ran) and reason.
 
+Examples:
+  forger doctor
+  forger doctor --output json
+
 Exit status: 0 when a backend works, 1 when none does, 2 wrong usage.")]
 pub(crate) struct Args {
     /// The kernel to try with uml [default: that of the system]

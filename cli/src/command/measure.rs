@@ -44,7 +44,7 @@ pub(crate) struct Args {
     )]
     image: Option<OsString>,
 
-    /// Measures a disk of zeros of this size instead
+    /// Measures a disk of zeros of this size instead [default: the disk of IMAGE]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     size: Option<u64>,
 

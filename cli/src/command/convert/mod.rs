@@ -86,11 +86,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     target: TargetArgs,
 
-    /// Writes a block map (bmap 2.0) with SHA-256 checksums of a raw OUT, for bmaptool
+    /// Writes a block map (bmap 2.0) with SHA-256 checksums of a raw OUT, for bmaptool [default: none]
     #[arg(long, value_name = "FILE")]
     bmap: Option<OsString>,
 
-    /// Compares IN with the checksums of this block map and takes what it maps, nothing else
+    /// Compares IN with the checksums of this block map and takes what it maps, nothing else [default: none]
     #[arg(long, value_name = "FILE")]
     input_bmap: Option<PathBuf>,
 

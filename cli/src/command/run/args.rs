@@ -73,19 +73,19 @@ pub(crate) struct Args {
     #[arg(short = 'w', long, value_name = "DIR", help_heading = "Job")]
     pub(super) cwd: Option<String>,
 
-    /// Stops the command after so long, as in 90, 90s, 5m, 1h
+    /// Stops the command after so long, as in 90, 90s, 5m, 1h [default: never]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Job")]
     pub(super) timeout: Option<Duration>,
 
-    /// Keeps the changed root as an archive, as extract --to-tar makes it; - is standard output
+    /// Keeps the changed root as an archive, as extract --to-tar makes it; - is standard output [default: not]
     #[arg(long, value_name = "OUT", help_heading = "Result")]
     pub(super) to_tar: Option<OsString>,
 
-    /// Keeps the changed root as a new ext4 image
+    /// Keeps the changed root as a new ext4 image [default: not]
     #[arg(long, value_name = "OUT", help_heading = "Result")]
     pub(super) commit: Option<OsString>,
 
-    /// Lists what the command changed, as diff does, on standard output or in a file
+    /// Lists what the command changed, as diff does, on standard output or in a file [default: not]
     #[arg(
         long,
         value_name = "FILE",
@@ -126,7 +126,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Guest")]
     pub(super) kernel: Option<PathBuf>,
 
-    /// The guest's first program, instead of the one that forger brings
+    /// The guest's first program, instead of the one that forger brings [default: the one inside]
     #[arg(long, value_name = "FILE", help_heading = "Guest")]
     pub(super) guest_init: Option<PathBuf>,
 
@@ -193,7 +193,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST", help_heading = "Network")]
     pub(super) allow_host: Vec<Pattern>,
 
-    /// Writes one JSON object a line for each request: URL, status, size, SHA-256
+    /// Writes one JSON object a line for each request: URL, status, size, SHA-256 [default: not]
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     pub(super) net_log: Option<PathBuf>,
 }
