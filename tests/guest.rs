@@ -78,8 +78,9 @@ fn what_a_command_changed_is_shown_and_kept_deletions_included() {
     let (image, archive) = (scratch.path("after.ext4"), scratch.path("after.tar"));
     let script = "rm -r /etc/cron.d /etc/cron.daily; echo new > /srv/new; chmod 4711 /bin/ls; \
                   head -c 3000000 /dev/zero | tr '\\0' x > /srv/big; ln /srv/big /srv/link";
-    let output = run(&["--diff", "--commit"], &tar);
+    let output = run(&["--diff"], &tar);
     let output = output
+        .arg("--commit")
         .arg(&image)
         .arg("--to-tar")
         .arg(&archive)
@@ -271,13 +272,11 @@ fn a_guest_reaches_what_it_may_and_nothing_else() {
          {helper} http://127.0.0.1:{port}/b /tmp/b; {helper} http://example.invalid/c /tmp/c; ls /tmp"
     );
     let (log, host) = (scratch.path("log"), format!("localhost:{port}"));
-    let output = run(
-        &["--net", "proxy", "--allow-host", &host, "--net-log"],
-        &tar,
-    )
-    .arg(&log)
-    .args(["--", "sh", "-c", &script])
-    .output();
+    let output = run(&["--net", "proxy", "--allow-host", &host], &tar)
+        .arg("--net-log")
+        .arg(&log)
+        .args(["--", "sh", "-c", &script])
+        .output();
     assert!(output.text().contains("hello from the host"), "{output}");
     let log = fs::read_to_string(log).unwrap();
     let entries: Vec<serde_json::Value> = log
