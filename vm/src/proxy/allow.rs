@@ -27,11 +27,12 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
         let wrong = || PatternError(text.to_owned());
-        let (host, port) = split(text).ok_or_else(wrong)?;
-        let host = normal(host);
+        let (typed, port) = split(text).ok_or_else(wrong)?;
+        let host = normal(typed);
         let plain = |name: &str| !name.is_empty() && !name.contains(['*', '/', ' ', '@']);
         let host = match host.strip_prefix("*.") {
-            _ if host == "*" => Host::Any,
+            // `*.` is no short form of everything.
+            _ if typed == "*" => Host::Any,
             Some(domain) if plain(domain) => Host::Below(domain.to_owned()),
             None if plain(&host) => Host::Exactly(host),
             _ => return Err(wrong()),
