@@ -71,7 +71,7 @@ pub fn write(
 /// Returns the length that the archive around a disk of `size` bytes has at most, in bytes.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn full_len(size: u64, options: &Options) -> std::result::Result<u64, WriteError> {
     let names = Names::of(&options.name)?;
     let capacity = vmdk::rounded(size)?;

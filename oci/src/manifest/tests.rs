@@ -72,3 +72,10 @@ fn canonical_form_has_its_keys_in_order() {
     let written = String::from_utf8(canonical(&image)).unwrap();
     assert!(written.starts_with(r#"{"config":{"digest":"#), "{written}");
 }
+
+#[test]
+fn numbers_are_written_as_they_were_read() {
+    let read = parse_value("input", b"[2222222222022222022222, 1.5, 7]").unwrap();
+    let again = parse_value("written", &canonical(&read)).unwrap();
+    assert_eq!(again, read);
+}
