@@ -6,7 +6,7 @@ use crate::step::{self, cargo};
 use crate::{Outcome, fuzz, suite};
 
 /// How long each fuzz target runs, in seconds: enough to see that it works and finds its seeds good.
-const FUZZ_SECONDS: u64 = 8;
+const FUZZ_SECONDS: u64 = 5;
 
 pub(crate) fn run() -> Outcome {
     suite::install_tools()?;
