@@ -100,6 +100,8 @@ fn install_missing() -> Outcome {
 /// Runs every test; `filter` goes to the runner.
 pub(crate) fn run(filter: &[String]) -> Outcome {
     install_tools()?;
+    // What the tidy tests look at offline is all of it, also what this machine does not build.
+    step::run("fetch", cargo(&["fetch", "--locked"]))?;
     // One selection of packages and targets in all steps, so that nothing is built twice.
     step::run("build", cargo(&["build"]).args(TARGETS))?;
     if filter.is_empty() {
