@@ -41,6 +41,7 @@ mod error;
 mod guest;
 mod initramfs;
 mod job;
+pub mod kernel;
 mod options;
 pub mod proxy;
 mod scratch;

@@ -1,7 +1,8 @@
 //! Files that have no name, so that nobody else sees them and nothing is left behind.
 
 use std::fs::File;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open, unlink};
 use rustix::io::Errno;
@@ -39,4 +40,10 @@ fn named(folder: &Path, flags: OFlags, mode: Mode) -> Result<File, Errno> {
         }
     }
     Err(Errno::EXIST)
+}
+
+/// Returns a path by which programs of the same user open an unnamed file, as long as this process has it.
+pub(crate) fn path_of(file: &File) -> PathBuf {
+    let (process, number) = (std::process::id(), file.as_raw_fd());
+    format!("/proc/{process}/fd/{number}").into()
 }
