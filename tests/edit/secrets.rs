@@ -103,3 +103,19 @@ fn what_is_done_on_a_copy_leaves_no_secrets() {
         remove_all(&scratch, &image, "way     copy");
     }
 }
+
+#[test]
+fn without_erasing_it_stays_and_the_image_is_clean() {
+    need!("mke2fs", "e2fsck");
+    let scratch = Scratch::new();
+    for form in [&["-t", "ext4"][..], &["-t", "ext2"]] {
+        let image = image(&scratch, form);
+        let before = secrets_in(&image);
+        let run = forger().args(["edit", "--no-erase"]).arg(&image);
+        run.args(["rm", "/large", "/small"]).ok();
+        assert_clean(&image);
+        assert!(secrets_in(&image) >= before - 10, "{form:?}");
+        assert!(before > 60_000);
+        fs::remove_file(image).unwrap();
+    }
+}

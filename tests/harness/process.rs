@@ -308,7 +308,7 @@ impl Running {
                 Ok(None) => std::thread::sleep(pause),
                 Err(error) => return Err(format!("{}: {error}", self.line)),
             }
-            pause = (pause * 2).min(Duration::from_millis(10));
+            pause = (pause * 2).min(Duration::from_millis(2));
         };
         let elapsed = self.started.elapsed();
         let take = |of: &mut Option<JoinHandle<Vec<u8>>>| {

@@ -99,15 +99,21 @@ impl Bench {
             }
         };
         let contestants = vec![
+            // debugfs leaves in free blocks what it removes.
             of(
-                "forger edit --script",
+                "forger edit --no-erase --script",
                 &edits.forger,
-                "\"$F\" edit -q --script \"$S\" \"$O\" >&2",
+                "\"$F\" edit -q --no-erase --script \"$S\" \"$O\" >&2",
             ),
             of(
                 "debugfs -w -f, sync -d",
                 &edits.debugfs,
                 "debugfs -w -f \"$S\" \"$O\" > /dev/null 2>&1; sync -d \"$O\"",
+            ),
+            of(
+                "forger edit --script, which erases",
+                &edits.forger,
+                "\"$F\" edit -q --script \"$S\" \"$O\" >&2",
             ),
         ];
         for contestant in &contestants {

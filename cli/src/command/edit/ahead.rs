@@ -5,14 +5,19 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use bytes::BytesMut;
 use forger_block::Result;
 
 use super::host::HostFile;
 
 /// How many files are handed over at once: waking the other thread costs more than opening one.
 const BATCH: usize = 32;
+/// Files are read into buffers of this length, in bytes, one behind the other; another begins when less
+/// than [`LEAST`] is left.
+const ROOM: usize = 1 << 20;
+const LEAST: usize = 32 << 10;
 /// How many batches are read ahead; each file is small, or has not been read.
-const AHEAD: usize = 2;
+const AHEAD: usize = 8;
 
 type Opened = (PathBuf, Result<HostFile>);
 
@@ -30,9 +35,13 @@ impl Ahead {
         // It ends with the paths, or when nobody asks any more.
         std::thread::spawn(move || {
             let mut paths = paths.into_iter().peekable();
+            let mut room = BytesMut::new();
             while paths.peek().is_some() {
                 let open = |path: PathBuf| {
-                    let file = HostFile::new(&path);
+                    if room.len() < LEAST {
+                        room = BytesMut::zeroed(ROOM);
+                    }
+                    let file = HostFile::new_in(&path, &mut room);
                     (path, file)
                 };
                 let batch = paths.by_ref().take(BATCH).map(open).collect();

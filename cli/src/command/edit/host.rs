@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use bytes::BytesMut;
 use forger_block::{BlockRead, Bytes, Error, FileReader, Result, Run};
 use rustix::fs::OFlags;
 
@@ -42,6 +43,11 @@ struct Facts {
 impl HostFile {
     /// Opens a file, and reads it if it is small.
     pub(super) fn new(path: &Path) -> Result<Self> {
+        Self::new_in(path, &mut BytesMut::new())
+    }
+
+    /// Opens a file, and reads it into what is left of a buffer if it is small.
+    pub(super) fn new_in(path: &Path, room: &mut BytesMut) -> Result<Self> {
         let (facts, file) = open(path)?;
         let mut new = Self {
             path: path.to_owned(),
@@ -49,9 +55,13 @@ impl HostFile {
             held: Mutex::new(Held::Nothing),
         };
         let held = if facts.whole && facts.len <= SMALL {
-            let mut bytes = vec![0; usize::try_from(facts.len).unwrap_or(0)];
+            let len = usize::try_from(facts.len).unwrap_or(0);
+            if room.len() < len {
+                *room = BytesMut::zeroed(len);
+            }
+            let mut bytes = room.split_to(len);
             new.read_exact(&file, 0, &mut bytes)?;
-            Held::Bytes(bytes.into())
+            Held::Bytes(bytes.freeze())
         } else {
             Held::File(file)
         };

@@ -66,6 +66,7 @@ impl Volume {
             map.next = end;
             return Ok(None);
         };
+        map.next = first;
         let want = u32::try_from(want).unwrap_or(u32::MAX);
         let len = self.claim(number, first, end.min(first.saturating_add(want)))?;
         Ok(Some(Run {

@@ -128,8 +128,9 @@ impl Editor {
     fn lay(&self, onto: &dyn Onto, changed: &[Changed], beyond: Option<&dyn Beyond>) -> Result<()> {
         let volume = &self.volume;
         let block_size = volume.block_size();
-        let old = volume.groups.given_back(&volume.superblock);
-        let places = self.log.as_ref().map(Log::places).unwrap_or_default();
+        let old = self.given_back();
+        let log = self.log.as_ref().filter(|_| !self.keep_removed);
+        let places = log.map(Log::places).unwrap_or_default();
         for run in old.iter().chain(&places) {
             onto.zero(run.start.0 * block_size, run.len * block_size)?;
         }

@@ -152,17 +152,19 @@ impl Volume {
         folder: &mut Folder,
     ) -> Result<()> {
         let number = u64::try_from(logical).unwrap_or(u64::MAX);
+        let at = u32::try_from(logical).unwrap_or(u32::MAX);
         let access = self.access();
-        let (kind, block) = access.directory_block(inode, number, physical)?;
-        let mut room = 0;
-        if kind != BlockKind::Node {
-            let at = u32::try_from(logical).unwrap_or(u32::MAX);
-            access.leaf_entries(inode, number, &block, &mut |record| {
-                folder.take(record.name, record.inode, record.file_type, at);
-                Ok(())
-            })?;
-            room = ANY;
-        }
+        let kind = self.overlay.view(physical, |block| {
+            let kind = access.check_directory_block(inode, number, block)?;
+            if kind != BlockKind::Node {
+                access.leaf_entries(inode, number, block, &mut |record| {
+                    folder.take(record.name, record.inode, record.file_type, at);
+                    Ok(())
+                })?;
+            }
+            Ok::<_, EditError>(kind)
+        })??;
+        let room = if kind == BlockKind::Node { 0 } else { ANY };
         folder.room.push(room);
         Ok(())
     }

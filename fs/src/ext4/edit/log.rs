@@ -16,6 +16,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::allocate::Run;
 use super::batch::Batch;
+use super::commit::Changed;
 use super::error::{EditError, Result};
 use super::refuse::FSCK;
 use super::store::Store;
@@ -178,10 +179,17 @@ impl Log {
         self.superblock.s_maxlen.get()
     }
 
+    /// Makes the descriptors of a transaction, which hold the checksums of its blocks.
+    pub(super) fn describe(&self, blocks: &[Changed]) -> Vec<Vec<u8>> {
+        let parts = blocks.chunks(self.tags_per_block());
+        parts.map(|part| self.descriptor(part)).collect()
+    }
+
     /// Writes a transaction, for which there is room, to its place in the log.
     pub(super) fn write<'a>(
         &self,
-        blocks: &'a [(BlockNo, Box<[u8]>)],
+        blocks: &'a [Changed],
+        descriptors: Vec<Vec<u8>>,
         time: Time,
         batch: &mut Batch<'a>,
     ) -> Result<()> {
@@ -195,8 +203,9 @@ impl Log {
                 bytes,
             )
         };
-        for part in blocks.chunks(self.tags_per_block()) {
-            put(self.descriptor(part).into())?;
+        let parts = blocks.chunks(self.tags_per_block());
+        for (part, descriptor) in parts.zip(descriptors) {
+            put(descriptor.into())?;
             for (_, bytes) in part {
                 match escape(bytes) {
                     None => put((&**bytes).into())?,
@@ -251,7 +260,7 @@ impl Log {
         block
     }
 
-    fn descriptor(&self, part: &[(BlockNo, Box<[u8]>)]) -> Vec<u8> {
+    fn descriptor(&self, part: &[Changed]) -> Vec<u8> {
         let mut block = self.header(DESCRIPTOR);
         let seed = self
             .seed

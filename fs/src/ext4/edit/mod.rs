@@ -15,6 +15,7 @@
 //! Times come from the caller; nothing here reads a clock. New inodes do not inherit anything from
 //! their folder (flags, default ACLs, setgid).
 
+mod ahead;
 mod allocate;
 mod attributes;
 mod batch;
@@ -62,12 +63,16 @@ pub(in crate::ext4) use self::groups::put_desc;
 pub(in crate::ext4) use self::resized::Beyond;
 pub(in crate::ext4) use self::volume::sealed;
 
+use self::ahead::Ahead;
 use self::enlarge::Enlarged;
 use self::error::Result;
 use self::log::Log;
 use self::volume::Volume;
 use super::read::{FileType, Superblock, read_superblock};
 use crate::tree::Time;
+
+/// From so many operations on there are likely many more.
+const MANY: u32 = 16;
 
 /// A transaction on an image.
 #[derive(Debug)]
@@ -85,6 +90,12 @@ pub struct Editor {
     enlarged: Option<Enlarged>,
     /// An operation failed after it had begun to change things.
     broken: bool,
+    /// What is given back is left as it is.
+    keep_removed: bool,
+    /// How many operations there were.
+    changes: u32,
+    /// What reads metadata ahead of them, when there are many.
+    ahead: Option<Ahead>,
 }
 
 impl Editor {
@@ -156,7 +167,16 @@ impl Editor {
             log,
             enlarged: None,
             broken: false,
+            keep_removed: false,
+            changes: 0,
+            ahead: None,
         })
+    }
+
+    /// Leaves the contents of what is removed or replaced, and what the journal has of earlier changes, in
+    /// free blocks, where they can be found: that is faster where much is removed.
+    pub fn keep_removed(&mut self) {
+        self.keep_removed = true;
     }
 
     /// Tells what stands at a path, which is not followed if it is a symlink.
@@ -164,7 +184,7 @@ impl Editor {
     /// # Errors
     /// [`EditError::Path`] when the path leads through what does not exist, or is no folder.
     pub fn kind(&mut self, path: &[u8]) -> Result<Option<FileType>> {
-        if path::steps(path).is_empty() {
+        if path::is_root(path) {
             return Ok(Some(FileType::Directory));
         }
         let Some(slot) = self.volume.place(path)?.slot else {
@@ -177,6 +197,10 @@ impl Editor {
     fn change<T>(&mut self, change: impl FnOnce(&mut Volume) -> Result<T>) -> Result<T> {
         if self.broken {
             return Err(EditError::Broken);
+        }
+        self.changes = self.changes.saturating_add(1);
+        if self.changes == MANY {
+            self.ahead = Ahead::start(&self.volume);
         }
         let result = change(&mut self.volume);
         self.broken = result.is_err();

@@ -7,11 +7,14 @@ use super::error::Result;
 use super::names::Slot;
 use super::volume::Volume;
 use crate::ext4::InodeNo;
-use crate::ext4::read::{FileType, read_all};
+use crate::ext4::read::{FileType, is_dot, read_all};
 use crate::tree::{MAX_NAME, shown};
 
 /// How many symlinks a path may lead through.
 const MAX_SYMLINKS: u32 = 40;
+
+/// How many folders of a path are looked for one below the other before it is walked instead.
+const MAX_SHORT: u32 = 64;
 
 /// A name in a directory that exists.
 #[derive(Clone, Debug)]
@@ -33,6 +36,9 @@ pub(super) fn wrong(path: &[u8], problem: &'static str) -> EditError {
 impl Volume {
     /// Follows a path up to its last component, which is not followed.
     pub(super) fn place(&mut self, path: &[u8]) -> Result<Place> {
+        if let Some(place) = self.beside(path)? {
+            return Ok(place);
+        }
         let mut rest = steps(path);
         if path.contains(&0) {
             return Err(wrong(path, "a path has no NUL"));
@@ -46,33 +52,65 @@ impl Volume {
         if name == b".." {
             return Err(wrong(path, "the last component must be a name"));
         }
-        let parent = self.parent(path, &name, rest)?;
+        let parent = self.walk(path, rest)?;
         let slot = self.find_name(parent, &name)?;
         Ok(Place { parent, name, slot })
     }
 
+    /// Follows a path through folders alone, with what earlier paths led to; none where it leads
+    /// otherwise, or to nothing.
+    fn beside(&mut self, path: &[u8]) -> Result<Option<Place>> {
+        let (above, name) = split(path);
+        if !is_plain(name) {
+            return Ok(None);
+        }
+        let Some(parent) = self.folder_at(above, MAX_SHORT)? else {
+            return Ok(None);
+        };
+        let slot = self.find_name(parent, name)?;
+        Ok(Some(Place {
+            parent,
+            name: name.to_vec(),
+            slot,
+        }))
+    }
+
+    /// Returns the folder that a path up to a slash leads to, if all on the way are folders, at most
+    /// `depth` of which are not known.
+    fn folder_at(&mut self, above: &[u8], depth: u32) -> Result<Option<InodeNo>> {
+        if above.is_empty() || above == b"/" {
+            return Ok(Some(InodeNo::ROOT));
+        }
+        if let Some(number) = self.paths.get(above) {
+            return Ok(Some(*number));
+        }
+        let (upper, name) = split(above.strip_suffix(b"/").unwrap_or(above));
+        if depth == 0 || !is_plain(name) {
+            return Ok(None);
+        }
+        let Some(parent) = self.folder_at(upper, depth - 1)? else {
+            return Ok(None);
+        };
+        let Some(slot) = self.find_name(parent, name)? else {
+            return Ok(None);
+        };
+        let known = self.folders.contains_key(&slot.inode.0.into());
+        if !known && self.inode(slot.inode)?.file_type() != FileType::Directory {
+            return Ok(None);
+        }
+        self.paths.insert(above.into(), slot.inode);
+        Ok(Some(slot.inode))
+    }
+
     /// Returns the inode of a path whose last component is not followed.
     pub(super) fn locate(&mut self, path: &[u8]) -> Result<InodeNo> {
-        if steps(path).is_empty() {
+        if is_root(path) {
             return Ok(InodeNo::ROOT);
         }
         self.place(path)?
             .slot
             .map(|slot| slot.inode)
             .ok_or_else(|| wrong(path, "does not exist"))
-    }
-
-    /// Returns the directory that a path's last name stands in.
-    fn parent(&mut self, path: &[u8], name: &[u8], rest: Vec<Step<'_>>) -> Result<InodeNo> {
-        let Some(above) = path.strip_suffix(name) else {
-            return self.walk(path, rest);
-        };
-        if let Some(number) = self.paths.get(above) {
-            return Ok(*number);
-        }
-        let number = self.walk(path, rest)?;
-        self.paths.insert(above.into(), number);
-        Ok(number)
     }
 
     /// Forgets where paths lead, because a name goes away that one may lead through.
@@ -123,6 +161,23 @@ impl Volume {
 
 /// A component of a path.
 pub(super) type Step<'a> = Cow<'a, [u8]>;
+
+/// Splits a path before its last component.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    let slash = path.iter().rposition(|byte| *byte == b'/');
+    path.split_at(slash.map_or(0, |at| at + 1))
+}
+
+/// Tells whether a component is a name, which leads one folder down at most.
+fn is_plain(name: &[u8]) -> bool {
+    !name.is_empty() && !is_dot(name) && name.len() <= MAX_NAME && !name.contains(&0)
+}
+
+/// Tells whether a path means the root itself.
+pub(super) fn is_root(path: &[u8]) -> bool {
+    let mut components = path.split(|byte| *byte == b'/');
+    components.all(|step| step.is_empty() || step == b".")
+}
 
 /// Returns the components of a path that mean a step, the last one first.
 pub(super) fn steps(path: &[u8]) -> Vec<Step<'_>> {

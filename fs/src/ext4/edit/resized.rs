@@ -8,7 +8,7 @@ use forger_block::{BlockRead, Error, Run};
 
 use super::batch::Batch;
 use super::bits;
-use super::commit::{Changed, Committed, Way};
+use super::commit::{Changed, Committed, Way, replace};
 use super::error::{Result, damaged};
 use super::groups::sums;
 use super::log::Log;
@@ -17,7 +17,7 @@ use super::volume::{place, sealed};
 use super::{Editor, LockedFile, Superblock};
 use crate::ext4::group_desc::{BLOCK_UNINIT, INODE_UNINIT, RawGroupDesc};
 use crate::ext4::inode::RawInode;
-use crate::ext4::superblock::{OFFSET, RawSuperblock, SIZE};
+use crate::ext4::superblock::{OFFSET, RawSuperblock};
 use crate::ext4::{BlockNo, GroupNo, InodeNo};
 
 /// Bytes that are looked at at a time.
@@ -200,9 +200,7 @@ impl Editor {
         let superblock = &self.volume.superblock;
         let marked = sealed(&recovering(&self.volume.raw), superblock);
         let (home, at) = place(block_size, OFFSET);
-        for (_, block) in changed.iter_mut().filter(|(block, _)| *block == home) {
-            block[at..at + SIZE].copy_from_slice(&marked);
-        }
+        replace(changed, home, at, &marked);
         let write = |(block, bytes): (BlockNo, &[u8])| {
             store.write_at(block.0.saturating_mul(block_size), bytes)
         };
@@ -210,7 +208,7 @@ impl Editor {
         let mut write_parts =
             |offset, parts: &mut [IoSlice<'_>]| store.write_parts_at(offset, parts);
         let mut batch = Batch::new(&mut write_parts);
-        log.write(changed, self.volume.time, &mut batch)?;
+        log.write(changed, log.describe(changed), self.volume.time, &mut batch)?;
         batch.flush()?;
         store.sync()?;
         let (at, bytes) = log.superblock(true);

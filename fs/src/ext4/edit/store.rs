@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::IoSlice;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 pub use forger_block::BlockStore as Store;
 use forger_block::{
@@ -22,6 +24,9 @@ pub(super) static ZEROS: [u8; CALL] = [0; CALL];
 /// holes would tear the image file to pieces, and each can cost milliseconds where the filesystem
 /// below tells the disk of it at once (`discard`).
 const HOLE: u64 = 1 << 20;
+/// When so much has been written it begins to be made durable, in bytes, so that the disk works while
+/// the rest is written.
+const BEHIND: u64 = 8 << 20;
 
 /// An image file that nobody else edits: it holds an exclusive lock (`flock`) on it.
 #[derive(Debug)]
@@ -29,6 +34,34 @@ pub struct LockedFile {
     reader: FileReader,
     file: File,
     path: PathBuf,
+    behind: Mutex<Behind>,
+}
+
+/// What is made durable behind the writes.
+#[derive(Debug, Default)]
+struct Behind {
+    /// Bytes that were written since it last began.
+    written: u64,
+    running: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Behind {
+    /// Waits for what was begun.
+    fn finish(&mut self) -> std::io::Result<()> {
+        self.written = 0;
+        match self.running.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(std::io::Error::other("the thread that flushes panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The lock ends with the last handle, which the thread may have.
+impl Drop for Behind {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
 }
 
 impl LockedFile {
@@ -60,6 +93,7 @@ impl LockedFile {
             reader,
             file,
             path: path.to_owned(),
+            behind: Mutex::default(),
         })
     }
 
@@ -120,6 +154,25 @@ impl LockedFile {
         Ok(())
     }
 
+    /// Notes that so many bytes were written, and begins to make them durable when they are many.
+    fn written(&self, len: u64) -> Result<()> {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        behind.written = behind.written.saturating_add(len);
+        let busy = |running: &JoinHandle<_>| !running.is_finished();
+        if behind.written < BEHIND || behind.running.as_ref().is_some_and(busy) {
+            return Ok(());
+        }
+        behind
+            .finish()
+            .map_err(|error| self.error("flush", error))?;
+        // Without a thread everything is flushed in the end.
+        behind.running = self.file.try_clone().ok().and_then(|file| {
+            let thread = std::thread::Builder::new();
+            thread.spawn(move || file.sync_data()).ok()
+        });
+        Ok(())
+    }
+
     fn error(&self, operation: &'static str, error: std::io::Error) -> Error {
         Error::io(operation, self.path.display().to_string(), error)
     }
@@ -150,14 +203,15 @@ impl Store for LockedFile {
                 .map_err(|error| self.error("write", error))?;
             at += u64::try_from(piece.len()).unwrap_or(0);
         }
-        Ok(())
+        self.written(len)
     }
 
     fn write_parts_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> Result<()> {
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
         let len = u64::try_from(len).unwrap_or(u64::MAX);
         check_range(offset, len, self.reader.len())?;
-        write_parts_at(&self.file, offset, parts).map_err(|error| self.error("write", error))
+        write_parts_at(&self.file, offset, parts).map_err(|error| self.error("write", error))?;
+        self.written(len)
     }
 
     fn erase(&self, offset: u64, len: u64) -> Result<()> {
@@ -176,8 +230,10 @@ impl Store for LockedFile {
     }
 
     fn sync(&self) -> Result<()> {
-        self.file
-            .sync_data()
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        behind
+            .finish()
+            .and_then(|()| self.file.sync_data())
             .map_err(|error| self.error("flush", error))
     }
 }

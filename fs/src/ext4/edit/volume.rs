@@ -106,6 +106,13 @@ impl Volume {
         Ok(())
     }
 
+    /// Takes away what is known of directories, which nothing needs any more once the transaction is whole:
+    /// to free that takes a while.
+    pub(super) fn forget_names(&mut self) -> impl Send + use<> {
+        let (folders, paths) = (&mut self.folders, &mut self.paths);
+        (std::mem::take(folders), std::mem::take(paths))
+    }
+
     /// Brings bitmaps, descriptors and the superblock into the overlay, if anything changes at all.
     pub(super) fn flush(&mut self) -> Result<()> {
         self.seal_inodes()?;

@@ -77,9 +77,20 @@ impl Access<'_> {
         physical: BlockNo,
     ) -> Result<(BlockKind, Bytes), ReadError> {
         let block = self.blocks.read(physical)?;
-        let kind = kind(inode, logical, &block);
+        let kind = self.check_directory_block(inode, logical, &block)?;
+        Ok((kind, block))
+    }
+
+    /// Verifies a block of a directory and returns what it is.
+    pub(crate) fn check_directory_block(
+        self,
+        inode: &Inode,
+        logical: u64,
+        block: &[u8],
+    ) -> Result<BlockKind, ReadError> {
+        let kind = kind(inode, logical, block);
         if let Some(seed) = inode.seed(self.superblock) {
-            check_sum(&block, kind, seed).map_err(|damage| {
+            check_sum(block, kind, seed).map_err(|damage| {
                 let at = Location::DirectoryBlock {
                     inode: inode.number(),
                     block: logical,
@@ -87,7 +98,7 @@ impl Access<'_> {
                 ReadError::corrupt(at, damage)
             })?;
         }
-        Ok((kind, block))
+        Ok(kind)
     }
 
     /// Calls `visit` with every entry in use of a leaf.
