@@ -1,5 +1,6 @@
 //! Disks that boot: what lies in the partitions, and whether firmware and kernel take it.
 
+mod initrds;
 mod layouts;
 mod machines;
 mod partitions;

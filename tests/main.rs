@@ -25,6 +25,7 @@ mod guest_contract;
 mod hostile;
 mod inspect;
 mod interrupted;
+mod kernel;
 mod large;
 mod machines;
 mod maintenance;

@@ -12,20 +12,20 @@ use forger_tests::{need, rootfs};
 use super::{cat, disk};
 
 /// What a kernel in an emulated machine needs beside its root.
-const CMDLINE: &str = "console=ttyS0 tsc_early_khz=2500000 lpj=5000000";
+pub(super) const CMDLINE: &str = "console=ttyS0 tsc_early_khz=2500000 lpj=5000000";
 /// How long a boot may take: 25 s on a quiet machine, but all else runs beside it.
 const BOOT_LIMIT: Duration = Duration::from_secs(280);
 /// A disk with sectors of 4096 bytes, for the machine.
 const LARGE_SECTORS: &str = ",logical_block_size=4096,physical_block_size=4096";
 
 /// A Debian that boots.
-fn bootable() -> Option<PathBuf> {
+pub(super) fn bootable() -> Option<PathBuf> {
     let packages = "--include=linux-image-cloud-amd64,systemd-sysv,systemd-boot-efi,udev,login";
     rootfs::of_packages("boot-bookworm.tar", packages)
 }
 
 /// Boots a disk in an emulated machine until it asks for a login; returns its console.
-fn boot(scratch: &Scratch, disk: &Path, format: &str, device: &str) -> String {
+pub(super) fn boot(scratch: &Scratch, disk: &Path, format: &str, device: &str) -> String {
     let console = scratch.path("console");
     let vars = scratch.path("vars");
     fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).expect("ovmf is installed");

@@ -15,6 +15,7 @@ pub mod images;
 pub mod initramfs;
 pub mod judge;
 pub mod mount;
+pub mod packages;
 pub mod process;
 pub mod registry;
 pub mod rootfs;

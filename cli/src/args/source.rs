@@ -155,6 +155,15 @@ impl Named {
 }
 
 impl SourceArgs {
+    /// Tells whether anything is laid over the source, left out of it or changed on the way in.
+    pub(crate) fn changes(&self) -> bool {
+        !self.overlay.is_empty()
+            || !self.inject.is_empty()
+            || !self.exclude.is_empty()
+            || self.strip_components > 0
+            || self.owner.is_some()
+    }
+
     /// Returns the source that an option names, if one does.
     pub(crate) fn by_option(&self) -> Option<Named> {
         let named =

@@ -191,6 +191,7 @@ impl<'a> Assembly<'a> {
                     stub: self.options.stub.clone(),
                     systemd_boot: self.options.systemd_boot.clone(),
                     initrds: self.options.initrds.clone(),
+                    own_initrd: self.options.own_initrd.clone(),
                     time,
                 };
                 let boot = boot::plan(&self.system, &options)?;

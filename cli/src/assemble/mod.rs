@@ -28,7 +28,7 @@ use forger_fs::observe::Observer;
 use forger_fs::tree::{Content, Tree};
 
 use self::assembly::Assembly;
-use crate::boot::{Architecture, Kernel, Loader};
+use crate::boot::{Architecture, Kernel, Loader, OwnInitrd};
 
 pub use error::Error;
 pub use grow::grow_root;
@@ -64,6 +64,8 @@ pub struct Options {
     pub systemd_boot: Option<Content>,
     /// Initial RAM disks before those of the root filesystem.
     pub initrds: Vec<Content>,
+    /// Which others there are.
+    pub own_initrd: OwnInitrd,
     /// Files of the boot partition beside what boots, which they may replace.
     pub boot_files: Option<Tree<Content>>,
     /// Threads that compute hash trees.
@@ -93,6 +95,7 @@ impl Default for Options {
             stub: None,
             systemd_boot: None,
             initrds: Vec::new(),
+            own_initrd: OwnInitrd::Found,
             boot_files: None,
             threads: 1,
         }

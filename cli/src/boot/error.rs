@@ -27,6 +27,14 @@ pub enum Error {
     /// The architecture cannot be told.
     #[error("no program in the root filesystem tells which machine it is for")]
     NoArchitecture,
+    /// No initial RAM disk can be made for a kernel.
+    #[error("no initial RAM disk can be made for the kernel {version}")]
+    Initrd {
+        /// The kernel's version.
+        version: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The machine is not known to the boot loader.
     #[error("programs are for ELF machine {machine}, for which there is no EFI boot")]
     Architecture {

@@ -66,7 +66,7 @@ pub fn kernels(image: &Image) -> Result<Vec<Kernel>, Error> {
             path,
         });
     }
-    found.sort_by(|a, b| compare(&b.version, &a.version));
+    found.sort_by(|a, b| compare_versions(&b.version, &a.version));
     Ok(found)
 }
 
@@ -128,7 +128,8 @@ fn names(image: &Image, path: &str) -> Result<Vec<String>, Error> {
 }
 
 /// Compares versions: runs of digits as numbers, the rest as text.
-fn compare(a: &str, b: &str) -> Ordering {
+#[must_use]
+pub fn compare_versions(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
         let (text_a, rest_a) = split(a, |c| !c.is_ascii_digit());
@@ -168,9 +169,17 @@ mod tests {
             "6.12.0",
         ];
         for pair in ascending.windows(2) {
-            assert_eq!(compare(pair[0], pair[1]), Ordering::Less, "{pair:?}");
-            assert_eq!(compare(pair[1], pair[0]), Ordering::Greater, "{pair:?}");
+            assert_eq!(
+                compare_versions(pair[0], pair[1]),
+                Ordering::Less,
+                "{pair:?}"
+            );
+            assert_eq!(
+                compare_versions(pair[1], pair[0]),
+                Ordering::Greater,
+                "{pair:?}"
+            );
         }
-        assert_eq!(compare("6.1", "6.1"), Ordering::Equal);
+        assert_eq!(compare_versions("6.1", "6.1"), Ordering::Equal);
     }
 }

@@ -6,6 +6,7 @@
 mod architecture;
 mod entry;
 mod error;
+mod initrd;
 mod kernel;
 mod pe;
 mod release;
@@ -16,7 +17,8 @@ use forger_fs::tree::{Content, Kind, Meta, Policy, Time, Tree};
 
 pub use architecture::Architecture;
 pub use error::{Error, PeError};
-pub use kernel::{Initrd, Kernel, kernels};
+pub use initrd::{BUILT, MakeInitrd, OwnInitrd};
+pub use kernel::{Initrd, Kernel, compare_versions, kernels};
 pub use release::Release;
 pub use uki::{Parts, assemble, joined};
 
@@ -45,6 +47,8 @@ pub struct Options {
     pub systemd_boot: Option<Content>,
     /// Initial RAM disks before those of the root filesystem.
     pub initrds: Vec<Content>,
+    /// Which others there are.
+    pub own_initrd: OwnInitrd,
     /// The time of the files.
     pub time: Time,
 }
@@ -74,7 +78,7 @@ impl Options {
 /// Kernels, loaders or stubs that are not there or cannot be used.
 pub fn plan(image: &Image, options: &Options) -> Result<Boot, Error> {
     let release = release::of(image)?;
-    let kernels = kernels(image)?;
+    let kernels = options.own_initrd.kernels(image)?;
     if kernels.is_empty() {
         return Err(Error::NoKernel);
     }

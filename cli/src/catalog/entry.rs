@@ -10,6 +10,9 @@ use super::Error;
 pub struct Entry {
     /// What it is called: letters, digits, `.`, `_` and `-`.
     pub name: String,
+    /// What it is, where it is no bundle: `kernel`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// The distribution in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distro: Option<String>,
@@ -35,6 +38,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Tells whether it is a kernel.
+    #[must_use]
+    pub fn is_kernel(&self) -> bool {
+        self.kind.as_deref() == Some("kernel")
+    }
+
     /// Returns what no two entries of a catalog share.
     pub(super) fn key(&self) -> (&str, Option<&str>) {
         (&self.name, self.arch.as_deref())

@@ -1,6 +1,6 @@
 //! `forger doctor`
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use forger_vm::{Backend, Error, Event, Guest, Job, Options};
 use serde_json::json;
@@ -9,6 +9,7 @@ use crate::args::{Format, Global};
 use crate::config::{self, Environment};
 use crate::exit::Failure;
 use crate::guest::backend;
+use crate::guest::kernel::{self, Found, Wish};
 use crate::print::{self, Stream};
 
 /// Says which guests this machine can run, and why not others
@@ -18,8 +19,10 @@ Each backend is one line: whether it works, how far it keeps a guest from this m
 not work where it does not. Nothing is believed for being there: a backend works if a guest that it
 starts answers.
 
+Then come the kernels that guests could get: those that are kept, and those of this machine.
+
 With --output json there is one object a line: backend, works, isolation, kernel, seconds (until a job
-ran) and reason.
+ran) and reason; for kernels kernel (where it is), path, release, format, arch and modules.
 
 Examples:
   forger doctor
@@ -27,9 +30,9 @@ Examples:
 
 Exit status: 0 when a backend works, 1 when none does, 2 wrong usage.")]
 pub(crate) struct Args {
-    /// The kernel to try with uml [default: that of the system]
-    #[arg(long, value_name = "FILE")]
-    kernel: Option<PathBuf>,
+    /// The kernel to try: a file, or the name of one that is kept [default: as forger kernel --help says]
+    #[arg(long, value_name = "FILE|NAME")]
+    kernel: Option<OsString>,
 }
 
 /// What was found out about one backend.
@@ -43,20 +46,29 @@ struct Finding {
 
 /// Tries each backend.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let uml = backend::uml(args.kernel.as_deref());
+    let wish = Wish {
+        named: args.kernel.as_deref(),
+        ..Wish::default()
+    };
     let findings = [
         missing(
             "kvm",
             "this version of forger has no microVM of its own yet",
         ),
         missing("qemu", "this version of forger does not drive QEMU yet"),
-        examine(&uml, || uml.check_ptrace()),
+        match backend::uml(&wish) {
+            Ok(uml) => examine(&uml, || uml.check_ptrace()),
+            Err(failure) => missing("uml", &failure.in_short()),
+        },
         missing("qemu-tcg", "this version of forger does not drive QEMU yet"),
     ];
-    let text: String = findings
+    let mut text: String = findings
         .iter()
         .map(|finding| finding.shown(global.output))
         .collect();
+    for found in kernel::listed()? {
+        text.push_str(&kernel_shown(&found, global.output));
+    }
     print::result(Stream::Stdout, &text)?;
     match findings.iter().any(|finding| finding.reason.is_none()) {
         true => Ok(()),
@@ -112,6 +124,33 @@ fn answer(backend: &dyn Backend) -> Result<(String, f64), Error> {
     let kernel = guest.kernel().to_owned();
     guest.shut_down()?;
     Ok((kernel, seconds))
+}
+
+/// Shows a kernel that a guest could get.
+fn kernel_shown(found: &Found, format: Format) -> String {
+    let Found { kernel, place } = found;
+    let image = &kernel.image;
+    match format {
+        Format::Json => print::json_line(&json!({
+            "kernel": place,
+            "path": kernel.path.to_string_lossy(),
+            "release": image.release,
+            "format": image.format.to_string(),
+            "arch": image.architecture.to_string(),
+            "modules": kernel.modules.is_some(),
+        })),
+        Format::Text => {
+            let release = image.release.as_deref().unwrap_or("of an unknown release");
+            let modules = match kernel.modules {
+                Some(_) => "with modules",
+                None => "without modules",
+            };
+            format!(
+                "{:9} {place}: Linux {release}, {} for {}, {modules}\n",
+                "kernel", image.format, image.architecture
+            )
+        }
+    }
 }
 
 impl Finding {

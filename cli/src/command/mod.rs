@@ -1,6 +1,6 @@
 //! The verbs, one file each: what was typed (`Args`) and what is done about it (`run`).
 
-mod bundle;
+pub(crate) mod bundle;
 mod cat;
 mod catalog;
 mod check;
@@ -18,6 +18,7 @@ mod extract;
 mod find;
 mod help;
 mod info;
+mod kernel;
 mod login;
 mod logout;
 mod ls;
@@ -74,6 +75,7 @@ pub(crate) enum Command {
     Serve(serve::Args),
     Measure(measure::Args),
     Run(Box<run::Args>),
+    Kernel(kernel::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -116,6 +118,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args, cli.global),
         Command::Measure(args) => measure::run(&args, cli.global),
         Command::Run(args) => run::run(&args, cli.global),
+        Command::Kernel(args) => kernel::run(&args, cli.global),
         Command::Doctor(args) => doctor::run(&args, cli.global),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use forger_block::{BlockRead, FileReader};
-use forger_oci::artifact::{BUNDLE_LAYER, DiskFacts, Packed, WasmKind};
+use forger_oci::artifact::{BUNDLE_LAYER, DiskFacts, KERNEL_LAYER, Packed, WasmKind};
 use forger_oci::blob::Images;
 use forger_oci::{Name, Platform, Reference, Transport, manifest, registry};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use crate::args::size::{self, human};
 use crate::args::{Format, Global};
 use crate::config;
 use crate::exit::Failure;
+use crate::guest::kernel;
 use crate::network::Network;
 use crate::network::transfer::Transfer;
 use crate::print::{self, Stream};
@@ -27,14 +28,15 @@ use crate::remedy;
 #[command(
     override_usage = "forger push [OPTIONS] IMAGE REF",
     after_long_help = "\
-IMAGE is a layout (a folder, a tar), what docker saved, or a file: a qcow2 disk, WebAssembly or a
-bundle is known by its first bytes, any other disk image is sent with --artifact. Blobs that the
+IMAGE is a layout (a folder, a tar), what docker saved, or a file: a qcow2 disk, WebAssembly, a bundle or a
+kernel bundle is known by its first bytes, any other disk image is sent with --artifact. Blobs that the
 registry has are not sent again.
 
 Examples:
   forger push ./layout ghcr.io/org/app:1
   forger push docker-archive:saved.tar localhost:5000/app
   forger push vm.qcow2 ghcr.io/org/builder-vm:12 --description 'Debian 12 with compilers'
+  forger push cloud.kernel.tar.zst ghcr.io/org/kernel:6.1
   forger push --image vm.qcow2 --reference ghcr.io/org/builder-vm:12 --artifact --auth-file auth.json
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
@@ -215,6 +217,7 @@ fn open(
         () if args.artifact => FileKind::Disk,
         () if WasmKind::of(head).is_some() => FileKind::Wasm,
         () if head.starts_with(b"QFI\xfb") => FileKind::Disk,
+        () if kernel::is_bundle(path) => FileKind::Kernel,
         () if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || is_skippable(head) => FileKind::Bundle,
         () => return open_archive(path),
     };
@@ -225,6 +228,7 @@ fn open(
     let packed = match kind {
         FileKind::Disk => Packed::disk(file, &name, &args.facts.facts(path, reference), console),
         FileKind::Wasm => Packed::wasm(file, &name, &title, console),
+        FileKind::Kernel => Packed::other(file, &name, &title, KERNEL_LAYER, console),
         FileKind::Bundle => Packed::other(file, &name, &title, BUNDLE_LAYER, console),
     };
     Ok(Arc::new(
@@ -235,6 +239,7 @@ fn open(
 enum FileKind {
     Disk,
     Wasm,
+    Kernel,
     Bundle,
 }
 

@@ -1,11 +1,10 @@
 //! Which backend runs a guest, and with which kernel.
 
-use std::path::{Path, PathBuf};
-
 use clap::ValueEnum;
 use forger_vm::{Backend, Isolation, uml::Uml};
 
 use super::failure;
+use super::kernel::{self, Takes, Wish};
 use crate::config;
 use crate::exit::Failure;
 
@@ -33,15 +32,16 @@ pub(crate) enum Wanted {
     Vm,
 }
 
-/// Returns the kernel of User-Mode Linux.
-pub(crate) fn uml(kernel: Option<&Path>) -> Uml {
-    let found = || config::program(&["linux.uml"]);
-    let kernel = kernel.map(Path::to_owned).or_else(found);
-    Uml {
-        kernel: kernel.unwrap_or_else(|| PathBuf::from("/usr/bin/linux.uml")),
+/// Returns User-Mode Linux.
+///
+/// # Errors
+/// No kernel that is one.
+pub(crate) fn uml(wish: &Wish<'_>) -> Result<Uml, Failure> {
+    Ok(Uml {
+        kernel: kernel::find(Takes::Uml, wish)?.kernel.path,
         memory_folders: config::memory_folders(),
         serve_disks: false,
-    }
+    })
 }
 
 /// Chooses a backend that works here.
@@ -51,10 +51,10 @@ pub(crate) fn uml(kernel: Option<&Path>) -> Uml {
 pub(crate) fn choose(
     choice: Choice,
     isolation: Wanted,
-    kernel: Option<&Path>,
+    wish: &Wish<'_>,
 ) -> Result<Box<dyn Backend>, Failure> {
     let backend: Box<dyn Backend> = match choice {
-        Choice::Auto | Choice::Uml => Box::new(uml(kernel)),
+        Choice::Auto | Choice::Uml => Box::new(uml(wish)?),
         Choice::Kvm | Choice::Qemu | Choice::QemuTcg => {
             return Err(Failure::failed("cannot start a guest")
                 .because("this version of forger has no such backend yet")

@@ -1,7 +1,9 @@
 //! Guests, as the command line makes them: backends, kernels, disks.
 
+pub(crate) mod authority;
 pub(crate) mod backend;
 pub(crate) mod cache;
+pub(crate) mod kernel;
 pub(crate) mod root;
 pub(crate) mod secret;
 

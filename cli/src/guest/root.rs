@@ -48,12 +48,7 @@ impl Planned {
 
     /// Returns the ext4 that a source is, unless something is to be laid over it.
     fn image(named: &Named, args: &SourceArgs) -> Result<Option<Arc<dyn BlockRead>>, Failure> {
-        let changed = !args.overlay.is_empty()
-            || !args.inject.is_empty()
-            || !args.exclude.is_empty()
-            || args.strip_components > 0
-            || args.owner.is_some();
-        if named.expect != Expect::Any || named.is_stdin() || changed {
+        if named.expect != Expect::Any || named.is_stdin() || args.changes() {
             return Ok(None);
         }
         let address = Address::parse(&named.path, |path| path.exists());

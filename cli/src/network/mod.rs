@@ -3,6 +3,7 @@
 mod credential_helper;
 mod fetch;
 mod keys;
+pub(crate) mod locate;
 mod patience;
 pub(crate) mod transfer;
 
@@ -125,17 +126,31 @@ fn roots(args: &NetworkArgs, instead: Option<&Path>) -> Result<Roots, Failure> {
         .into_iter()
         .chain(args.ca_file.iter().map(AsRef::as_ref))
     {
-        let shown = path.display().to_string();
-        let what = || format!("cannot take the certificates to trust from {shown}");
-        let bytes = read(path).map_err(|error| Failure::failed(what()).because(error))?;
-        let count = roots.len();
-        let added = roots.add_pem(&bytes, &shown);
-        added.map_err(|error| Failure::failed(what()).because(error))?;
-        if roots.len() == count {
-            return Err(Failure::failed(what()).help("it holds none; they are wanted as PEM"));
-        }
+        add(&mut roots, path)?;
     }
     Ok(roots)
+}
+
+/// Reads a file of certificates as PEM; there is one at least.
+///
+/// # Errors
+/// A file that cannot be read, and one without a certificate.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {
+    add(&mut Roots::default(), path)
+}
+
+/// Adds the certificates of a file, and returns what is in it.
+fn add(roots: &mut Roots, path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display().to_string();
+    let what = || format!("cannot take the certificates to trust from {shown}");
+    let bytes = read(path).map_err(|error| Failure::failed(what()).because(error))?;
+    let count = roots.len();
+    let added = roots.add_pem(&bytes, &shown);
+    added.map_err(|error| Failure::failed(what()).because(error))?;
+    match roots.len() == count {
+        true => Err(Failure::failed(what()).help("it holds none; they are wanted as PEM")),
+        false => Ok(bytes),
+    }
 }
 
 /// Reads a file of credentials; one that is not there has nothing.

@@ -2,7 +2,7 @@
 
 use super::disk::{DISK_CONFIG, DISK_LAYER};
 use super::wasm::{WASM_CONFIG, WASM_LAYER};
-use super::{ANY_BYTES, BUNDLE_LAYER, TITLE};
+use super::{ANY_BYTES, BUNDLE_LAYER, KERNEL_LAYER, TITLE};
 use crate::{Descriptor, Error, ImageManifest, Result};
 
 /// What an artifact is.
@@ -12,7 +12,7 @@ pub enum Kind {
     Disk,
     /// A WebAssembly module or component.
     Wasm,
-    /// A bundle, or a single file of another kind.
+    /// A bundle, a kernel, or a single file of another kind.
     Other,
 }
 
@@ -40,7 +40,13 @@ impl ArtifactFile {
             WASM_CONFIG => (Kind::Wasm, &[WASM_LAYER]),
             _ => (
                 Kind::Other,
-                &[DISK_LAYER, WASM_LAYER, BUNDLE_LAYER, ANY_BYTES],
+                &[
+                    DISK_LAYER,
+                    WASM_LAYER,
+                    BUNDLE_LAYER,
+                    KERNEL_LAYER,
+                    ANY_BYTES,
+                ],
             ),
         };
         let fits = |layer: &&Descriptor| accepted.contains(&layer.media_type().as_ref());

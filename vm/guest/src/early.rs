@@ -12,6 +12,7 @@ use rustix::time::{ClockId, Timespec, clock_settime};
 
 use crate::channel::{Incoming, Outgoing};
 use crate::device::explained;
+use crate::switch_root::Root;
 
 /// Where the host put the kernel's modules, in the order of their names.
 const MODULES: &str = "/modules";
@@ -25,20 +26,31 @@ pub(crate) struct Boot {
     pub(crate) ring: Option<PathBuf>,
 }
 
-impl Boot {
-    /// Reads the command line.
+/// What this program is here for.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// To serve a host.
+    Guest(Boot),
+    /// To mount the root of a machine and start its first program.
+    Initrd(Root),
+}
+
+impl Role {
+    /// Reads the command line: a host names its channel, and no machine does.
     pub(crate) fn read() -> io::Result<Self> {
         let line = fs::read_to_string("/proc/cmdline")?;
         let words: HashMap<&str, &str> = line
             .split_whitespace()
-            .filter_map(|word| word.split_once('='))
+            .map(|word| word.split_once('=').unwrap_or((word, "")))
             .collect();
         let path = |key| words.get(key).map(PathBuf::from);
-        Ok(Self {
-            channel: path("forger.channel")
-                .ok_or_else(|| io::Error::other("the command line names no forger.channel"))?,
-            ring: path("forger.ring"),
-        })
+        match path("forger.channel") {
+            Some(channel) => Ok(Self::Guest(Boot {
+                channel,
+                ring: path("forger.ring"),
+            })),
+            None => Root::read(&words).map(Self::Initrd),
+        }
     }
 }
 

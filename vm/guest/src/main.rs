@@ -2,18 +2,23 @@
 //!
 //! It is process 1 of a kernel that was started with an initial RAM disk made by forger. It speaks
 //! with its host over one channel, and powers the machine off as soon as that channel ends.
+//!
+//! It has a second role, in the initial RAM disks that `forger disk` makes: there is no host then, and it only
+//! loads modules, mounts the root and starts the program there that is the first one from then on.
 #![deny(unsafe_code)]
 
 mod channel;
 mod device;
 mod dispatch;
 mod early;
+mod gpt;
 mod jobs;
 mod loopback;
 mod power;
 mod proxy;
 mod root;
 mod stream;
+mod switch_root;
 mod transfer;
 mod user;
 
@@ -30,7 +35,19 @@ fn main() -> ExitCode {
         eprintln!("forger-guest is the first process of a guest; forger run starts it in one");
         return ExitCode::from(2);
     }
-    if let Err(error) = run() {
+    let modules = early::mount().map(|()| early::load_modules());
+    let role = modules.and_then(|problems| Ok((early::Role::read()?, problems)));
+    let ended = match role {
+        Ok((early::Role::Guest(boot), problems)) => run(&boot, &problems),
+        Ok((early::Role::Initrd(root), problems)) => {
+            let error = root.switch(&problems);
+            eprintln!("forger-guest: {error}");
+            // The kernel stops, or starts again, as its command line says.
+            return ExitCode::FAILURE;
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
         // The console is what is left to say it on.
         eprintln!("forger-guest: {error}");
     }
@@ -38,13 +55,10 @@ fn main() -> ExitCode {
 }
 
 /// Serves the host until it has had enough, or is gone.
-fn run() -> io::Result<()> {
-    early::mount()?;
-    let boot = early::Boot::read()?;
-    let modules = early::load_modules();
-    let (outgoing, mut incoming) = channel::open(&boot)?;
-    for problem in modules {
-        outgoing.log(&problem);
+fn run(boot: &early::Boot, problems: &[String]) -> io::Result<()> {
+    let (outgoing, mut incoming) = channel::open(boot)?;
+    for problem in problems {
+        outgoing.log(problem);
     }
     let served = serve(&outgoing, &mut incoming);
     if let Err(error) = &served {

@@ -1,7 +1,7 @@
 //! `forger bundle VERB FILE`
 
 mod extract;
-mod pull;
+pub(crate) mod pull;
 mod show;
 mod verify;
 
@@ -53,10 +53,10 @@ struct FileArgs {
 
 /// What a bundle must be.
 #[derive(Debug, clap::Args)]
-struct DigestArgs {
+pub(crate) struct DigestArgs {
     /// Refuses a bundle with another SHA-256, in 64 hexadecimal digits [default: any]
     #[arg(long, value_name = "HEX", value_parser = uuid::sha256)]
-    sha256: Option<[u8; 32]>,
+    pub(crate) sha256: Option<[u8; 32]>,
 }
 
 impl FileArgs {

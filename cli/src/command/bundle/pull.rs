@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use forger::bundle::{self, Manifest};
-use forger::catalog::{Entry, Location};
+use forger::catalog::Entry;
 use forger::store::{self, Held, Store};
 use forger_block::{PendingFile, check_target};
 use forger_fs::observe::Observer;
 use forger_oci::Digest;
 
 use super::{DigestArgs, hex};
-use crate::args::catalog::{self, CatalogArgs};
+use crate::args::catalog::CatalogArgs;
 use crate::args::network::NetworkArgs;
 use crate::args::run::WriteArgs;
 use crate::args::{Format, Global};
 use crate::config;
 use crate::exit::Failure;
 use crate::network::Network;
+use crate::network::locate::{Query, Wanted};
 use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::remedy;
@@ -65,15 +66,10 @@ pub(super) struct Args {
     write: WriteArgs,
 }
 
-/// What is fetched.
-struct Wanted {
-    location: Location,
-    sha256: Option<[u8; 32]>,
-}
-
 /// What came.
-struct Pulled {
-    held: Held,
+pub(crate) struct Pulled {
+    /// Where it is, as long as this lives.
+    pub(crate) held: Held,
     sha256: [u8; 32],
     size: u64,
     /// The name for a folder.
@@ -101,11 +97,15 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 
 fn pull(args: &Args, console: &mut Console) -> Result<(PathBuf, Pulled), Failure> {
     let store = crate::command::store::open()?;
-    let (network, wanted) = locate(args, console)?;
-    let pulled = match kept(&store, &wanted)? {
-        Some(pulled) => pulled,
-        None => fetch(args, &network, &store, &wanted, console)?,
+    let query = Query {
+        kind: "bundle",
+        name: &args.name,
+        catalog: args.catalog.catalog.as_deref(),
+        arch: args.arch.as_deref(),
+        sha256: args.digest.sha256,
     };
+    let (network, wanted) = query.locate(&args.network, console)?;
+    let pulled = into_store(&store, &network, &wanted, !args.write.no_sync, console)?;
     let path = match &args.out {
         None => pulled.held.path().to_owned(),
         Some(out) => {
@@ -122,35 +122,20 @@ fn pull(args: &Args, console: &mut Console) -> Result<(PathBuf, Pulled), Failure
     Ok((path, pulled))
 }
 
-/// Finds out where the bundle is.
-fn locate(args: &Args, console: &Console) -> Result<(Network, Wanted), Failure> {
-    if args.name.contains("://") {
-        let location = Location::parse(&args.name)
-            .map_err(|error| Failure::usage("the bundle cannot be found").because(error))?;
-        let network = Network::start(&args.network, &catalog::registries([&location]), console)?;
-        let sha256 = args.digest.sha256;
-        return Ok((network, Wanted { location, sha256 }));
-    }
-    let place = catalog::location(args.catalog.catalog.as_deref())?;
-    let network = Network::start(&args.network, &catalog::registries([&place]), console)?;
-    let document = network.catalog(&place)?;
-    let what = || format!("cannot fetch the bundle {:?}", args.name);
-    let entry = document.find(&place.to_string(), &args.name, args.arch.as_deref());
-    let entry = entry.map_err(|error| remedy::catalog(what(), error))?;
-    let location = place.join(&entry.tarball_url);
-    let location = location.map_err(|error| Failure::failed(what()).because(error))?;
-    let listed = entry.sha256();
-    match args.digest.sha256 {
-        Some(digest) if Some(digest) != listed => Err(Failure::failed(what()).help(
-            "the catalog has another SHA-256 than --sha256: one of them means another bundle",
-        )),
-        _ => Ok((
-            network,
-            Wanted {
-                location,
-                sha256: listed,
-            },
-        )),
+/// Takes a bundle from the store, or fetches it into it.
+///
+/// # Errors
+/// Why it cannot be fetched, or what is wrong with it.
+pub(crate) fn into_store(
+    store: &Store,
+    network: &Network,
+    wanted: &Wanted,
+    sync: bool,
+    console: &mut Console,
+) -> Result<Pulled, Failure> {
+    match kept(store, wanted)? {
+        Some(pulled) => Ok(pulled),
+        None => fetch(network, store, wanted, sync, console),
     }
 }
 
@@ -181,10 +166,10 @@ fn kept(store: &Store, wanted: &Wanted) -> Result<Option<Pulled>, Failure> {
 
 /// Fetches the bundle into the store: it is kept if it is one, and the right one.
 fn fetch(
-    args: &Args,
     network: &Network,
     store: &Store,
     wanted: &Wanted,
+    sync: bool,
     console: &mut Console,
 ) -> Result<Pulled, Failure> {
     let what = || format!("cannot fetch {}", wanted.location);
@@ -211,7 +196,7 @@ fn fetch(
     };
     console.finishing();
     let held = store
-        .keep(pending, &digest(&facts.sha256), &about, !args.write.no_sync)
+        .keep(pending, &digest(&facts.sha256), &about, sync)
         .map_err(remedy::store)?;
     Ok(Pulled {
         held,

@@ -11,20 +11,22 @@ use forger_block::{PendingFile, Publish};
 
 use crate::args::{Format, Global};
 use crate::exit::Failure;
+use crate::guest::kernel;
 use crate::input::stream;
 use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::remedy;
 
-/// Adds a bundle to a catalog, or replaces the one of its name and architecture
+/// Adds a bundle or kernel to a catalog, or replaces the one of its name and architecture
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 The bundle is verified first; name, architecture, distribution, kernel and description come from its
-manifest. A catalog that is not there is made. It changes as a whole, and several commands may add
+manifest. A kernel is a bundle that forger kernel bundle made. A catalog that is not there is made. It changes as a whole, and several commands may add
 to it at once.
 
 Examples:
   forger catalog add catalog.json debian-x86_64-8812e888670c.tar.zst
+  forger catalog add catalog.json cloud.kernel.tar.zst
   forger catalog add catalog.json app.tar.zst --url https://example.org/app.tar.zst
 
 Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more).")]
@@ -38,7 +40,7 @@ pub(super) struct Args {
     bundle: OsString,
 
     /// Where the bundle will be found: an URL, absolute or relative to the catalog [default: its
-    /// content-addressed name, beside the catalog]
+    /// content-addressed name, beside the catalog; of a kernel, its file's name]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
@@ -65,11 +67,16 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn add(args: &Args, console: &mut Console) -> Result<(Entry, bool), Failure> {
-    let reader = stream::open(&args.bundle, "bundle", console)?;
-    let shown = stream::shown(&args.bundle);
-    let facts = bundle::verify(reader, None, console)
-        .map_err(|error| remedy::open(format!("cannot add {shown}"), error))?;
-    let entry = entry(&facts, args.url.as_deref());
+    let entry = match kernel::is_bundle(Path::new(&args.bundle)) {
+        true => kernel::entry(Path::new(&args.bundle), args.url.as_deref())?,
+        false => {
+            let reader = stream::open(&args.bundle, "bundle", console)?;
+            let shown = stream::shown(&args.bundle);
+            let facts = bundle::verify(reader, None, console)
+                .map_err(|error| remedy::open(format!("cannot add {shown}"), error))?;
+            entry(&facts, args.url.as_deref())
+        }
+    };
     let place = args.catalog.display().to_string();
     let what = || format!("cannot change the catalog {place}");
     let failed = |error: io::Error| Failure::failed(what()).because(error);

@@ -6,12 +6,14 @@ use forger::catalog::{Entry, Location};
 use crate::args::network::NetworkArgs;
 use crate::args::{Format, Global, catalog};
 use crate::exit::Failure;
+use crate::guest::kernel;
 use crate::network::Network;
+use crate::network::locate::Wanted;
 use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::remedy;
 
-/// Checks a catalog, and that every bundle of it is there and is the right one
+/// Checks a catalog, and that every bundle and kernel of it is there and is the right one
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Every bundle is read from its start to its end; nothing is kept.
@@ -79,15 +81,36 @@ fn verify(
     let location = place
         .join(&entry.tarball_url)
         .map_err(|error| error.to_string())?;
+    if entry.is_kernel() {
+        return verify_kernel(network, location, entry, console);
+    }
     console.start_phase("fetch");
     let fetched = network.fetch(&location).map_err(|failure| failure.line())?;
     let facts = bundle::verify(fetched.reader, entry.sha256(), console);
     let facts = facts.map_err(|error| remedy::open("it is refused".to_owned(), error).line())?;
+    compare(entry, facts.size)
+}
+
+fn verify_kernel(
+    network: &Network,
+    location: Location,
+    entry: &Entry,
+    console: &mut Console,
+) -> Result<(), String> {
+    let wanted = Wanted {
+        location,
+        sha256: entry.sha256(),
+        entry: Some(entry.clone()),
+    };
+    let size = kernel::verify(network, &wanted, console);
+    compare(entry, size.map_err(|failure| failure.line())?)
+}
+
+fn compare(entry: &Entry, size: u64) -> Result<(), String> {
     match entry.size_bytes {
-        Some(size) if size != facts.size => Err(format!(
-            "it has {} bytes, the catalog says {size}",
-            facts.size
-        )),
+        Some(listed) if listed != size => {
+            Err(format!("it has {size} bytes, the catalog says {listed}"))
+        }
         _ => Ok(()),
     }
 }

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use forger::assemble;
 use forger::boot::{self, Kernel};
 use forger_block::{BlockRead, PendingFile, Publish, Target, check_target};
 use forger_fs::ext4::Image;
 use forger_fs::tree::Content;
 
+use super::failure;
 use crate::args::run::WriteArgs;
 use crate::exit::Failure;
 use crate::remedy;
@@ -60,19 +62,19 @@ impl Extraction {
     pub(super) fn extract(
         self,
         system: &Image,
-        before: &[Content],
+        options: &assemble::Options,
         cmdline: &str,
     ) -> Result<Extracted, Failure> {
         let what = format!("cannot extract a kernel into {}", self.folder.display());
-        let failed = |error: boot::Error| Failure::failed(what.clone()).because(error);
-        let kernels = boot::kernels(system).map_err(failed)?;
+        let failed = |error: boot::Error| failure(&what, error.into());
+        let kernels = options.own_initrd.kernels(system).map_err(failed)?;
         let Some(kernel) = kernels.first() else {
             return Err(failed(boot::Error::NoKernel));
         };
         let cmdline = Content::inline(format!("{cmdline}\n").into_bytes());
         let contents = [
             Some(kernel.image.clone()),
-            Some(initrd(kernel, before)).filter(|content| content.size() > 0),
+            Some(initrd(kernel, &options.initrds)).filter(|content| content.size() > 0),
             Some(cmdline),
             kernel.config.clone(),
         ];

@@ -1,6 +1,7 @@
 //! `forger disk SOURCE -o OUT`
 
 mod fill;
+mod initrd;
 mod kernel;
 mod layout;
 mod options;
@@ -43,8 +44,9 @@ use crate::{remedy, summary};
         root partition is found by its PARTUUID and is a discoverable one. Equal input and options give equal \
         bytes. The output appears whole or not at all.",
     after_long_help = "\
-SOURCE needs a kernel in /boot or /usr/lib/modules with its initial RAM disk, and systemd-boot (in Debian the
-package systemd-boot-efi). A SOURCE that can be read twice (a plain tar, an image) needs no temporary file.
+SOURCE needs a kernel in /boot or /usr/lib/modules, and systemd-boot (in Debian the package
+systemd-boot-efi). Where it has no initial RAM disk for a kernel that needs one to reach its disk, a small
+one is built (--initrd). A SOURCE that can be read twice (a plain tar, an image) needs no temporary file.
 
 Examples:
   forger disk rootfs.tar -o vm.qcow2 --compress zstd
@@ -189,7 +191,7 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         Some(extraction) => {
             let system = Image::open(grounds.system)
                 .map_err(|error| failure(&what, assemble::Error::Root(error)))?;
-            Some(extraction.extract(&system, &options.initrds, &made.disk.cmdline)?)
+            Some(extraction.extract(&system, &options, &made.disk.cmdline)?)
         }
     };
     let image: Arc<dyn BlockRead> = Arc::new(made.disk.image.clone());
@@ -375,6 +377,9 @@ fn failure(what: &str, error: assemble::Error) -> Failure {
             "install it in SOURCE (Debian: systemd-boot-efi), or give it with --systemd-boot or --stub",
         ),
         assemble::Error::Boot(Boot::NoArchitecture) => Some("--arch names the machine"),
+        assemble::Error::Boot(Boot::Initrd { .. }) => {
+            Some("install one in SOURCE, name one with --initrd FILE, or go without: --initrd none")
+        }
         assemble::Error::Esp(_) => Some("--esp-size makes the boot partition larger"),
         assemble::Error::Roles { .. } => {
             Some("--boot none needs no boot partition; the root partition has the type root-…")

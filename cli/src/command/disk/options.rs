@@ -12,6 +12,7 @@ use forger_disk::qcow2;
 use forger_fs::ext4::{self, Size};
 use forger_fs::tree::Content;
 
+use super::initrd;
 use crate::args::partition::{self, PartitionArg};
 use crate::args::size;
 use crate::command::convert::{OutputFormat, Target, compression, sector_size, target_for};
@@ -133,8 +134,14 @@ pub(super) struct DiskArgs {
     #[arg(long, value_name = "FILE")]
     systemd_boot: Option<OsString>,
 
-    /// An initial RAM disk that goes before SOURCE's (repeatable, in order)
-    #[arg(long, value_name = "FILE")]
+    /// The initial RAM disk: auto (SOURCE's, and where it has none for a kernel that needs one a small one
+    /// that is built), image (SOURCE's), built, none; or a file that goes before it (repeatable, in order)
+    /// [default: auto]
+    ///
+    /// A built one has the drivers of usual disks of virtual and real machines, out of SOURCE's modules, and a
+    /// program that finds root=PARTUUID=, UUID= or /dev/NAME, mounts an ext4 there and starts init=. It knows
+    /// no encryption, RAID, LVM, dm-verity, and no partitions by their type.
+    #[arg(long, value_name = "WHICH|FILE", verbatim_doc_comment)]
     initrd: Vec<OsString>,
 }
 
@@ -178,7 +185,8 @@ impl DiskArgs {
         if self.cmdline.contains(|c: char| c.is_control()) {
             return Err(Failure::usage("--cmdline: a command line is one line"));
         }
-        let initrds = self.initrd.iter().map(|path| file(path));
+        let (own_initrd, files) = initrd::choose(&self.initrd, self.needs_systemd())?;
+        let initrds = files.into_iter().map(file);
         Ok(assemble::Options {
             size: match ext4.size {
                 Size::Exact(size) => Some(size),
@@ -195,9 +203,15 @@ impl DiskArgs {
             stub: self.stub.as_deref().map(file).transpose()?,
             systemd_boot: self.systemd_boot.as_deref().map(file).transpose()?,
             initrds: initrds.collect::<Result<_, _>>()?,
+            own_initrd,
             threads: config::processors(),
             ..assemble::Options::default()
         })
+    }
+
+    /// Tells whether the initial RAM disk has to find the root as only systemd does.
+    fn needs_systemd(&self) -> bool {
+        self.verity || self.root == Some(RootArg::Discoverable)
     }
 
     /// Returns the usual partitions, with no others yet.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use forger_vm::proxy::{self, Pattern};
 
 use super::share::{self, Share};
+use crate::args::catalog::CatalogArgs;
 use crate::args::run::WriteArgs;
 use crate::args::size;
 use crate::args::source::{SOURCE_HELP, SourceArgs};
@@ -32,11 +33,16 @@ Examples:
   forger run --net proxy --commit curl.ext4 rootfs.tar -- sh -c 'apt-get update && apt-get install -y curl'
   forger run --diff rootfs.ext4 -- ldconfig
   forger run -it rootfs.ext4                                   a shell
+  forger run --catalog https://example.org/catalog.json debian -- dpkg -l
   forger run --mount src:/src --cache cargo:/var/cache/cargo rust.tar --cwd /src -- make
 
 A guest has no network. With --net proxy, programs in it that obey http_proxy and https_proxy reach the
 hosts that --allow-host names, or all if it names none, but never this machine's own addresses unless
-they are named.
+they are named. What --ca-file trusts is trusted in the guest as well, by what obeys SSL_CERT_FILE,
+CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE, PIP_CERT, GIT_SSL_CAINFO, NODE_EXTRA_CA_CERTS or APT_CONFIG.
+
+A SOURCE that is no file here can be the name of a bundle in the catalog: it is fetched into the local store
+first, and with it the kernel that the catalog names for it.
 
 Exit status: the command's own; 128 and a signal's number when a signal ended it; 124 when it took too
 long; 125 when forger cannot run it, or nobody knows how it ended; 126 when it cannot be started and 127
@@ -52,6 +58,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(super) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(super) catalog: CatalogArgs,
 
     /// Passes standard input on
     #[arg(short, long, help_heading = "Job")]
@@ -122,9 +131,9 @@ pub(crate) struct Args {
     )]
     pub(super) isolation: Wanted,
 
-    /// The guest's kernel: a linux.uml for uml [default: that of the system]
-    #[arg(long, value_name = "FILE", help_heading = "Guest")]
-    pub(super) kernel: Option<PathBuf>,
+    /// The guest's kernel: a file, or the name of one that is kept [default: as forger kernel --help says]
+    #[arg(long, value_name = "FILE|NAME", help_heading = "Guest")]
+    pub(super) kernel: Option<OsString>,
 
     /// The guest's first program, instead of the one that forger brings [default: the one inside]
     #[arg(long, value_name = "FILE", help_heading = "Guest")]

@@ -10,6 +10,7 @@ use super::Args;
 use super::terminal::{self, Raw};
 use crate::config;
 use crate::exit::Failure;
+use crate::guest::authority::VARIABLES;
 use crate::guest::failure;
 use crate::signals::Signals;
 
@@ -86,6 +87,15 @@ fn job(args: &Args, guest: &Guest) -> Result<Job, Failure> {
     }
     for (name, value) in guest.proxy_environment() {
         env.push(format!("{name}={value}"));
+    }
+    if !args.source.network.ca_file.is_empty() {
+        let given = |name: &str| {
+            args.env
+                .iter()
+                .any(|pair| pair.split('=').next() == Some(name))
+        };
+        let variables = VARIABLES.iter().filter(|(name, _)| !given(name));
+        env.extend(variables.map(|(name, value)| format!("{name}={value}")));
     }
     for pair in &args.env {
         match pair.split_once('=') {

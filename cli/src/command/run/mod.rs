@@ -2,19 +2,23 @@
 
 mod args;
 mod job;
+mod named;
 mod request;
 mod results;
 mod share;
 mod terminal;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forger_fs::ext4::Image;
 use forger_vm::{Guest, Mounted, Options};
 
 use crate::args::Global;
 use crate::config::{self, Environment};
 use crate::exit::Failure;
-use crate::guest::{backend, failure, root, secret};
+use crate::guest::kernel::Wish;
+use crate::guest::{authority, backend, failure, root, secret};
 use crate::output::Output;
 use crate::progress::Console;
 
@@ -39,11 +43,27 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8, Failure> {
     let begin = Instant::now();
     let results = Results::check(args, global)?;
-    let backend = backend::choose(args.backend, args.isolation, args.kernel.as_deref())?;
     let named = args.source.named(args.first.as_ref())?;
     let named = named.ok_or_else(|| Failure::usage("SOURCE is missing").help(args::SHAPE))?;
-    let root = root::Planned::open(&named, &args.source, root::size(args.free), console)?;
+    let (root, meant) = match named::is_name(args, &named) {
+        Some(name) => {
+            let pulled = named::pull(args, name, console)?;
+            (pulled.root, pulled.kernel)
+        }
+        None => {
+            let size = root::size(args.free);
+            let root = root::Planned::open(&named, &args.source, size, console)?;
+            (root, None)
+        }
+    };
     console.detail(root.way);
+    let wish = Wish {
+        named: args.kernel.as_deref(),
+        meant: meant.as_deref(),
+        system: Image::open(Arc::clone(&root.base)).ok().map(Arc::new),
+    };
+    let backend = backend::choose(args.backend, args.isolation, &wish)?;
+    let authorities = authority::tar(&args.source.network.ca_file, &root.base)?;
     let shares = Shares::open(args, console)?;
     let secrets = secret::tar(&args.secret)?;
     let options = options(args, &root, &shares)?;
@@ -59,6 +79,11 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
         guest.backend(),
         guest.isolation()
     ));
+    if let Some(tar) = &authorities {
+        guest
+            .put(authority::FOLDER, &tar[..])
+            .map_err(|error| failure("cannot pass the authorities on", error))?;
+    }
     if !args.secret.is_empty() {
         guest
             .put(secret::FOLDER, &secrets[..])
@@ -116,6 +141,12 @@ fn options(args: &Args, root: &root::Planned, shares: &Shares) -> Result<Options
         mounts.push(Mounted {
             disk: None,
             target: secret::FOLDER.to_vec(),
+        });
+    }
+    if !args.source.network.ca_file.is_empty() {
+        mounts.push(Mounted {
+            disk: None,
+            target: authority::FOLDER.to_vec(),
         });
     }
     let mut options = Options {
