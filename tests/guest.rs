@@ -24,7 +24,7 @@ const NOBODY: [&str; 4] = [
 /// Prepares `forger run` of an ordinary user who has no home folder.
 fn run(arguments: &[&str], tar: &Path) -> Run {
     let run = forger()
-        .args(["run", "--progress", "none", "--memory", "256M"])
+        .args(["run", "-q", "--memory", "256M"])
         .args(arguments)
         .arg(tar)
         .env_clear()
@@ -238,11 +238,12 @@ fn doctor_says_what_works_and_why_the_rest_does_not() {
     let doctor = || forger().args(["doctor", "--output", "json"]);
     let found = |output: &forger_tests::process::Output| -> Vec<(String, bool, String)> {
         let text = output.text();
-        let lines = text.lines().map(|line| {
+        let lines = text.lines().filter_map(|line| {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
             let reason = value["reason"].as_str().unwrap_or_default().to_owned();
-            let name = value["backend"].as_str().unwrap().to_owned();
-            (name, value["works"].as_bool().unwrap(), reason)
+            // The others are kernels.
+            let name = value["backend"].as_str()?.to_owned();
+            Some((name, value["works"].as_bool().unwrap_or(false), reason))
         });
         lines.collect()
     };
@@ -311,6 +312,97 @@ fn serve(server: &TcpListener) {
         let _ = connection.read(&mut request);
         let _ = connection
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhello from the host\n");
+    }
+}
+
+#[test]
+fn apt_installs_a_package_through_the_proxy_and_the_result_is_whole() {
+    let Some(tar) = tar() else { return };
+    installed(&tar, &["--backend", "uml"]);
+}
+
+#[test]
+#[ignore = "minutes of an emulated machine"]
+fn apt_installs_a_package_in_an_emulated_machine_too() {
+    if !tools::present(&["qemu-system-x86_64", "tar"]) {
+        return;
+    }
+    let (Some(tar), Some(bootable)) = (tar(), rootfs::bootable()) else {
+        return;
+    };
+    let scratch = Scratch::new();
+    open(scratch.root());
+    let unpack = Run::new("tar").arg("-C").arg(scratch.root()).arg("-xf");
+    let unpack = unpack.arg(bootable).args(["./boot", "./usr/lib/modules"]);
+    unpack.limit(120).ok();
+    let names = scratch.names("boot");
+    let kernel = names.iter().find(|name| name.contains("vmlinuz-"));
+    let kernel = scratch.path("boot").join(kernel.unwrap());
+    let kernel = kernel.to_str().unwrap();
+    installed(&tar, &["--backend", "qemu-tcg", "--kernel", kernel]);
+}
+
+/// Installs a package in a guest and keeps the result, of which nothing is amiss.
+fn installed(tar: &Path, guest: &[&str]) {
+    let scratch = Scratch::new();
+    open(scratch.root());
+    let (image, log) = (scratch.path("curl.ext4"), scratch.path("log"));
+    let temporary = scratch.path("tmp");
+    fs::create_dir(&temporary).unwrap();
+    open(&temporary);
+    let script = "apt-get -qq update && \
+                  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends curl && \
+                  curl --version | head -1 && rm -rf /var/lib/apt/lists/*";
+    let output = run(&["--net", "proxy"], tar)
+        .args(guest)
+        .env("TMPDIR", &temporary)
+        .arg("--commit")
+        .arg(&image)
+        .arg("--net-log")
+        .arg(&log)
+        .args(["--", "sh", "-c", script])
+        .limit(560)
+        .output();
+    assert!(output.status.success(), "{output}");
+    assert!(output.text().contains("curl 7"), "{output}");
+    judge::assert_clean(&image);
+    let check = forger().arg("check").arg(&image).output();
+    assert!(check.status.success(), "{check}");
+    let differences = forger().arg("diff").args([tar, &image]).output().text();
+    assert!(
+        differences.contains("+ /usr/bin/curl (file)"),
+        "{differences}"
+    );
+    let log = fs::read_to_string(log).unwrap();
+    let fetched = log.lines().find(|line| line.contains("/curl_"));
+    let fetched: serde_json::Value = serde_json::from_str(fetched.expect(&log)).unwrap();
+    assert_eq!(fetched["status"], 200, "{log}");
+    // Nothing of the guest is left on this machine.
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
+#[ignore = "further boots, of which the quick tests have enough"]
+fn a_command_has_a_real_terminal() {
+    if !tools::present(&["script"]) {
+        return;
+    }
+    let Some(tar) = tar() else { return };
+    let forger = forger_tests::forger::binary();
+    let line = format!(
+        "stty rows 40 cols 100; exec {} run -q --memory 256M -it {} -- sh -c 'stty size; tty; read x; echo got $x; exit 5'",
+        forger.display(),
+        tar.display()
+    );
+    let output = Run::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .stdin("typed\n")
+        .limit(120)
+        .output();
+    let text = output.text();
+    assert_eq!(output.status.code(), Some(5), "{output}");
+    for part in ["40 100\r\n", "/dev/pts/0\r\n", "got typed\r\n"] {
+        assert!(text.contains(part), "{part:?}\n{output}");
     }
 }
 

@@ -1,28 +1,34 @@
 //! What every backend keeps, asserted by one suite that each of them runs.
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forger_block::{FileReader, Overlay};
+use forger_block::{BlockRead, FileReader, Overlay, Run as BlockRun, run_within};
 use forger_fs::ext4::Image;
+use forger_vm::kernel::{Folder, Kernel};
+use forger_vm::qemu::{Accelerator, Architecture, Qemu};
 use forger_vm::uml::Uml;
-use forger_vm::{Backend, Disk, Ended, Error, Event, Guest, Job, Options};
+use forger_vm::{Access, Backend, Disk, Ended, Error, Event, Guest, Job, Mounted, Options};
 
 use forger_tests::forger::forger;
+use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
-use forger_tests::{rootfs, tools};
+use forger_tests::{judge, rootfs, tools, workspace};
 
 /// The most output of a job that is kept, in bytes.
 const LIMIT: usize = 32 << 20;
 
 /// A root for guests, in a file.
-struct Root {
-    scratch: Scratch,
+pub(crate) struct Root {
+    pub(crate) scratch: Scratch,
 }
 
 impl Root {
-    fn make() -> Option<Self> {
+    pub(crate) fn make() -> Option<Self> {
         let tar = rootfs::minbase()?;
         let scratch = Scratch::new();
         let image = scratch.path("root.ext4");
@@ -31,26 +37,33 @@ impl Root {
         Some(Self { scratch })
     }
 
-    fn boot(&self, backend: &dyn Backend) -> Guest {
-        let base = FileReader::open(self.scratch.path("root.ext4")).unwrap();
-        let store = Overlay::in_memory(Arc::new(base), 1 << 30);
-        let root = Disk {
-            store: Arc::new(store),
-            read_only: false,
-        };
-        let options = Options {
-            root: Some(root),
+    pub(crate) fn boot(&self, backend: &dyn Backend) -> Guest {
+        Guest::boot(backend, self.options()).unwrap()
+    }
+
+    /// Returns the options of a guest with this root.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            root: Some(disk(&self.scratch.path("root.ext4"))),
             memory: 256 << 20,
             clock_ns: 1_700_000_000_000_000_000,
             seed: vec![7; 64],
             scratch: self.scratch.root().to_owned(),
             ..Options::default()
-        };
-        Guest::boot(backend, options).unwrap()
+        }
     }
 }
 
-fn shell(script: &str) -> Job {
+/// Returns a file as a disk; what is written to it is kept in memory.
+pub(crate) fn disk(image: &Path) -> Disk {
+    let base = FileReader::open(image).unwrap();
+    Disk {
+        store: Arc::new(Overlay::in_memory(Arc::new(base), 1 << 30)),
+        read_only: false,
+    }
+}
+
+pub(crate) fn shell(script: &str) -> Job {
     let env = vec![b"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_vec()];
     Job {
         argv: ["sh", "-c", script]
@@ -204,14 +217,36 @@ fn a_guest_that_ends_itself_is_no_success(guest: &Guest) {
     assert!(guest.run(&shell("true")).is_err());
 }
 
-fn uml() -> Option<Uml> {
+pub(crate) fn uml() -> Option<Uml> {
     if !tools::present(&["linux.uml"]) {
         return None;
     }
     Some(Uml {
         kernel: tools::find("linux.uml")?,
         memory_folders: vec!["/dev/shm".into(), "/tmp".into()],
-        serve_disks: false,
+        serve_disks: true,
+    })
+}
+
+/// Returns QEMU without KVM, with a kernel that lies in `scratch`.
+fn qemu(scratch: &Scratch) -> Option<Qemu> {
+    if !tools::present(&["qemu-system-x86_64", "tar"]) {
+        return None;
+    }
+    let tar = rootfs::bootable()?;
+    let unpack = Run::new("tar").arg("-C").arg(scratch.root()).arg("-xf");
+    let unpack = unpack.arg(tar).args(["./boot", "./usr/lib/modules"]);
+    unpack.limit(120).ok();
+    let modules = fs::read_dir(scratch.path("usr/lib/modules")).unwrap();
+    let modules = modules.flatten().next().unwrap().path();
+    let release = modules.file_name().unwrap().to_str().unwrap();
+    let kernel = scratch.path(&format!("boot/vmlinuz-{release}"));
+    let kernel = Kernel::open(&kernel).unwrap();
+    Some(Qemu {
+        program: tools::find("qemu-system-x86_64")?,
+        architecture: Architecture::X86_64,
+        accelerator: Accelerator::Tcg,
+        kernel: kernel.with_modules(Arc::new(Folder(modules))),
     })
 }
 
@@ -223,15 +258,130 @@ fn user_mode_linux_keeps_the_contract() {
 }
 
 #[test]
+fn user_mode_linux_without_its_driver_gets_copies_of_its_disks() {
+    let Some(backend) = uml() else { return };
+    let Some(root) = Root::make() else { return };
+    let served = root.boot(&backend);
+    assert_eq!(served.access(), Access::Served);
+    drop(served);
+    let backend = Uml {
+        serve_disks: false,
+        ..backend
+    };
+    let guest = root.boot(&backend);
+    assert_eq!(guest.access(), Access::Copied);
+    jobs_end_as_they_say(&guest);
+    files_go_in_and_out(&guest);
+    guest.shut_down().unwrap();
+    let image = Image::open(guest.disk(0).unwrap()).unwrap();
+    assert_eq!(image.lookup(b"/srv/in/name", true).unwrap().size(), 5);
+}
+
+#[test]
+fn an_emulated_machine_runs_jobs_and_leaves_its_disk_in_order() {
+    let Some(root) = Root::make() else { return };
+    let Some(backend) = qemu(&root.scratch) else {
+        return;
+    };
+    backend.probe().unwrap();
+    let guest = root.boot(&backend);
+    assert_eq!(guest.access(), Access::Served);
+    many_short_jobs_are_all_there(&guest, 5);
+    files_go_in_and_out(&guest);
+    guest.shut_down().unwrap();
+    let image = Image::open(guest.disk(0).unwrap()).unwrap();
+    assert_eq!(image.lookup(b"/srv/in/name", true).unwrap().size(), 5);
+}
+
+#[test]
+#[ignore = "two boots of an emulated machine"]
+fn an_emulated_machine_keeps_the_contract() {
+    let Some(root) = Root::make() else { return };
+    let Some(backend) = qemu(&root.scratch) else {
+        return;
+    };
+    assert_contract(&backend, &root, 100);
+}
+
+#[test]
 #[ignore = "takes minutes"]
 fn a_thousand_jobs_and_fifty_boots_go_by_without_a_loss() {
     let Some(backend) = uml() else { return };
     let Some(root) = Root::make() else { return };
     assert_contract(&backend, &root, 1000);
-    for _ in 0..50 {
-        let guest = root.boot(&backend);
+    boots(&backend, &root, 50);
+}
+
+#[test]
+fn five_boots_go_by_without_a_hang() {
+    let Some(backend) = uml() else { return };
+    let Some(root) = Root::make() else { return };
+    boots(&backend, &root, 5);
+}
+
+fn boots(backend: &dyn Backend, root: &Root, count: usize) {
+    for _ in 0..count {
+        let guest = root.boot(backend);
         let (ended, ..) = guest.run(&shell("exit 3")).unwrap().output(LIMIT).unwrap();
         assert_eq!(ended, Ended::Code(3));
         guest.shut_down().unwrap();
+    }
+}
+
+#[test]
+fn filesystems_grow_while_they_are_mounted_within_their_reserve_and_beyond_it() {
+    if !tools::present(&["e2fsck"]) {
+        return;
+    }
+    let Some(backend) = uml() else { return };
+    let Some(root) = Root::make() else { return };
+    // The root has a reserve for a tebibyte; the other one for 300 MiB.
+    let (image, small) = (
+        root.scratch.path("root.ext4"),
+        root.scratch.path("small.ext4"),
+    );
+    let sample = workspace().join("testdata/sample-rootfs.tar.zst");
+    let sizes = ["--size", "64M", "--max-size", "300M"];
+    root.scratch.mkfs(&sample, "small.ext4", &sizes);
+    let longer = |image: &Path, len| {
+        let file = fs::OpenOptions::new().write(true).open(image).unwrap();
+        file.set_len(len).unwrap();
+    };
+    longer(&image, 3 << 30);
+    longer(&small, 2 << 30);
+    let mut options = root.options();
+    options.mounts.push(Mounted {
+        disk: Some(disk(&small)),
+        target: b"/mnt".to_vec(),
+    });
+    let guest = Guest::boot(&backend, options).unwrap();
+    let script = "set -e; echo before > /mnt/before; resize2fs /dev/vda; resize2fs /dev/vdb; \
+                  fallocate -l 1500M /mnt/large; echo after > /after; rm /mnt/large; df /mnt";
+    let (ended, out, errors) = guest.run(&shell(script)).unwrap().output(LIMIT).unwrap();
+    let said = String::from_utf8_lossy(&[out, errors].concat()).into_owned();
+    assert_eq!(ended, Ended::Code(0), "{said}");
+    guest.shut_down().unwrap();
+    for (number, name, blocks) in [(0, "root.after", 3 << 18), (1, "small.after", 2 << 18)] {
+        let path = root.scratch.path(name);
+        copy(&*guest.disk(number).unwrap(), &path);
+        judge::assert_clean(&path);
+        let found = judge::number(&judge::superblock(&path), "Block count");
+        assert_eq!(found, blocks, "{name}: {said}");
+    }
+}
+
+/// Writes what a disk holds into a file, without its holes.
+fn copy(disk: &dyn BlockRead, path: &Path) {
+    let file = fs::File::create(path).unwrap();
+    file.set_len(disk.len()).unwrap();
+    let mut at = 0;
+    while at < disk.len() {
+        let run = run_within(disk, at, 1 << 20).unwrap();
+        if let BlockRun::Data(len) = run {
+            let mut piece = vec![0; usize::try_from(len).unwrap()];
+            disk.read_at(at, &mut piece).unwrap();
+            file.write_all_at(&piece, at).unwrap();
+        }
+        at += run.len();
     }
 }

@@ -155,6 +155,11 @@ pub(crate) fn seconds() -> u64 {
     u64::try_from(now().sec).unwrap_or(0)
 }
 
+/// Returns the folder of what goes with the user's session.
+pub(crate) fn runtime_folder() -> Option<PathBuf> {
+    variable("XDG_RUNTIME_DIR").map(PathBuf::from)
+}
+
 /// Returns folders that may hold a guest's memory, best first.
 pub(crate) fn memory_folders() -> Vec<PathBuf> {
     let named = ["TMPDIR", "XDG_RUNTIME_DIR"]

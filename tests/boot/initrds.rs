@@ -4,11 +4,11 @@ use std::path::Path;
 
 use forger_tests::archive::{Archive, Member};
 use forger_tests::forger::forger;
-use forger_tests::need;
 use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
+use forger_tests::{need, rootfs};
 
-use super::machines::{CMDLINE, boot, bootable};
+use super::machines::{CMDLINE, boot};
 use super::{cat, disk, fake};
 
 /// Lists a cpio archive.
@@ -115,7 +115,9 @@ fn a_kernel_that_lacks_a_module_is_refused_by_name() {
 #[ignore = "takes a minute; cargo xtask full runs it"]
 fn debian_boots_with_the_initial_ram_disk_that_was_built() {
     need!("qemu-system-x86_64", "qemu-img");
-    let Some(tar) = bootable() else { return };
+    let Some(tar) = rootfs::bootable() else {
+        return;
+    };
     let scratch = Scratch::new();
     let out = scratch.path("vm.qcow2");
     let args = ["--exclude", "/boot/initrd.img*", "--cmdline", CMDLINE];

@@ -1,7 +1,7 @@
 //! Whether firmware and kernel take what was made: boots in an emulated machine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use forger_tests::forger::forger;
@@ -17,12 +17,6 @@ pub(super) const CMDLINE: &str = "console=ttyS0 tsc_early_khz=2500000 lpj=500000
 const BOOT_LIMIT: Duration = Duration::from_secs(280);
 /// A disk with sectors of 4096 bytes, for the machine.
 const LARGE_SECTORS: &str = ",logical_block_size=4096,physical_block_size=4096";
-
-/// A Debian that boots.
-pub(super) fn bootable() -> Option<PathBuf> {
-    let packages = "--include=linux-image-cloud-amd64,systemd-sysv,systemd-boot-efi,udev,login";
-    rootfs::of_packages("boot-bookworm.tar", packages)
-}
 
 /// Boots a disk in an emulated machine until it asks for a login; returns its console.
 pub(super) fn boot(scratch: &Scratch, disk: &Path, format: &str, device: &str) -> String {
@@ -80,7 +74,9 @@ pub(super) fn boot(scratch: &Scratch, disk: &Path, format: &str, device: &str) -
 #[test]
 fn debian_boots_from_entries_on_a_compressed_qcow2() {
     need!("qemu-system-x86_64", "qemu-img");
-    let Some(tar) = bootable() else { return };
+    let Some(tar) = rootfs::bootable() else {
+        return;
+    };
     let scratch = Scratch::new();
     let out = scratch.path("vm.qcow2");
     let made = disk(&tar, &out, &["--compress", "zstd", "--cmdline", CMDLINE]);
@@ -98,7 +94,9 @@ fn debian_boots_from_a_unified_kernel_image_in_sectors_of_4096() {
         "sbverify",
         "openssl"
     );
-    let Some(tar) = bootable() else { return };
+    let Some(tar) = rootfs::bootable() else {
+        return;
+    };
     let scratch = Scratch::new();
     let out = scratch.path("vm.vhdx");
     let args = [
@@ -199,7 +197,9 @@ fn assert_unified(scratch: &Scratch, uki: &Path, stub: &Path) {
 #[ignore = "takes ten minutes; cargo xtask full runs it"]
 fn debian_boots_from_every_format() {
     need!("qemu-system-x86_64", "qemu-img");
-    let Some(tar) = bootable() else { return };
+    let Some(tar) = rootfs::bootable() else {
+        return;
+    };
     let uki = &["--boot", "uki"][..];
     for (name, format, args) in [
         ("entries.raw", "raw", &[][..]),
@@ -253,7 +253,9 @@ fn debian_boots_from_every_format() {
 #[ignore = "takes two minutes; cargo xtask full runs it"]
 fn debian_boots_with_swap_home_and_a_layout_of_definitions() {
     need!("qemu-system-x86_64");
-    let Some(tar) = bootable() else { return };
+    let Some(tar) = rootfs::bootable() else {
+        return;
+    };
     let scratch = Scratch::new();
     let out = scratch.path("parts.raw");
     let args = [
@@ -284,7 +286,9 @@ fn debian_boots_with_swap_home_and_a_layout_of_definitions() {
 #[ignore = "takes a minute; cargo xtask full runs it"]
 fn debian_grows_its_root_on_a_larger_disk() {
     need!("qemu-system-x86_64", "qemu-img");
-    let Some(tar) = bootable() else { return };
+    let Some(tar) = rootfs::bootable() else {
+        return;
+    };
     let scratch = Scratch::new();
     let out = scratch.path("vm.qcow2");
     let made = disk(&tar, &out, &["--cmdline", CMDLINE]);

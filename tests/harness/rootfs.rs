@@ -41,6 +41,16 @@ pub fn of_packages(name: &str, include: &str) -> Option<PathBuf> {
         .ok()
 }
 
+/// Returns a tar of a Debian that boots, made as [`of_packages`] does.
+///
+/// # Panics
+/// As there.
+#[must_use]
+pub fn bootable() -> Option<PathBuf> {
+    let packages = "--include=linux-image-cloud-amd64,systemd-sysv,systemd-boot-efi,udev,login";
+    of_packages("boot-bookworm.tar", packages)
+}
+
 /// Returns a tar in the cache, made by mmdebstrap with `args` when it is not there yet.
 ///
 /// # Errors

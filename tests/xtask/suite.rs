@@ -35,6 +35,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("nbdinfo", "libnbd-bin"),
     ("qemu-img", "qemu-utils"),
     ("qemu-io", "qemu-utils"),
+    ("script", "bsdutils"),
     ("setfacl", "acl"),
     ("setpriv", "util-linux"),
     ("sfdisk", "fdisk"),

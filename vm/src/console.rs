@@ -13,6 +13,9 @@ const KEPT: usize = 16 << 10;
 /// How much of it goes into a message, in lines.
 const SHOWN: usize = 20;
 
+/// What a kernel says that stops.
+const PANIC: &str = "Kernel panic";
+
 /// The end of what a console said.
 #[derive(Clone, Debug, Default)]
 pub struct Console(Arc<Mutex<VecDeque<u8>>>);
@@ -48,7 +51,10 @@ impl Console {
         let bytes: Vec<u8> = kept.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-        let lines = &lines[lines.len().saturating_sub(SHOWN)..];
+        // Why a kernel stopped stands above what it was doing then.
+        let panic = lines.iter().position(|line| line.contains(PANIC));
+        let end = panic.map_or(lines.len(), |at| lines.len().min(at + SHOWN));
+        let lines = &lines[end.saturating_sub(SHOWN)..end];
         let shown = |c: char| match c {
             '\t' => ' ',
             c if c.is_control() => '\u{fffd}',
@@ -71,6 +77,16 @@ mod tests {
         }
         let tail = console.tail();
         assert!(tail.text().ends_with("line 9999"));
+        assert_eq!(tail.text().lines().count(), SHOWN);
+    }
+
+    #[test]
+    fn why_a_kernel_stopped_is_not_cut_off() {
+        let console = Console::default();
+        console.push(b"before\nKernel panic - not syncing: why\n");
+        console.push(&b"a line of its stack\n".repeat(100));
+        let tail = console.tail();
+        assert!(tail.text().contains("not syncing: why"));
         assert_eq!(tail.text().lines().count(), SHOWN);
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use forger_block::BlockRead;
 use forger_wire::{Filesystem, Hello, Job, Message, Mount, Setup, VERSION};
 
-use crate::backend::{Backend, Disk, Instance, Isolation, Machine};
+use crate::backend::{Access, Backend, Disk, Instance, Isolation, Machine};
 use crate::channel::{Channel, Notice, locked};
 use crate::error::{Error, Violation};
 use crate::initramfs::initramfs;
@@ -22,6 +22,9 @@ const PULSE: Duration = Duration::from_secs(5);
 
 /// How long it may take to end orderly.
 const END_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many times longer everything may take where the guest is emulated.
+const EMULATION: u32 = 5;
 
 /// The port of the proxy on the guest's loopback.
 const PROXY_PORT: u16 = 3128;
@@ -40,6 +43,8 @@ pub struct Guest {
     timings: Timings,
     proxy: Option<proxy::Served>,
     disks: usize,
+    access: Access,
+    end_limit: Duration,
 }
 
 /// How long the parts of a start took.
@@ -58,8 +63,11 @@ impl Guest {
     ///
     /// # Errors
     /// Wrong options; a backend that does not work here; a guest that does not come up in time.
-    pub fn boot(backend: &dyn Backend, options: Options) -> Result<Self, Error> {
+    pub fn boot(backend: &dyn Backend, mut options: Options) -> Result<Self, Error> {
         options.validate()?;
+        let slower = if backend.is_emulation() { EMULATION } else { 1 };
+        options.boot_limit = options.boot_limit.saturating_mul(slower);
+        options.silence_limit = options.silence_limit.saturating_mul(slower);
         let begin = Instant::now();
         let modules = backend.modules()?;
         let initramfs = initramfs(&options.init, &modules).map_err(|error| {
@@ -94,6 +102,8 @@ impl Guest {
             timings: Timings::default(),
             proxy,
             disks: count,
+            access: started.access,
+            end_limit: END_LIMIT.saturating_mul(slower),
         };
         let deadline = begin + options.boot_limit;
         let ready = guest.greet(&options, deadline)?;
@@ -268,14 +278,22 @@ impl Guest {
             .unwrap_or_default()
     }
 
+    /// Waits until all connections through the proxy have ended, as they do with the guest; at most so long.
+    pub fn settle(&self, limit: Duration) {
+        if let Some(proxy) = &self.proxy {
+            proxy.settle(limit);
+        }
+    }
+
     /// Ends the guest orderly: its filesystems need no repair afterwards.
     ///
     /// # Errors
     /// A guest that is gone already, or does not end in time; it is killed then.
     pub fn shut_down(&self) -> Result<(), Error> {
         self.channel.send(&Message::Shutdown)?;
-        let deadline = Instant::now() + END_LIMIT;
-        let ended = match self.notice(deadline, END_LIMIT, "it had flushed its disks", "end")? {
+        let limit = self.end_limit;
+        let deadline = Instant::now() + limit;
+        let ended = match self.notice(deadline, limit, "it had flushed its disks", "end")? {
             Notice::Bye => Ok(()),
             _ => Err(self.misplaced()),
         };
@@ -323,6 +341,12 @@ impl Guest {
     #[must_use]
     pub fn isolation(&self) -> Isolation {
         self.isolation
+    }
+
+    /// Returns how it reaches its disks.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// Returns the release of the guest's kernel, as the guest says.

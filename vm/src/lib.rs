@@ -17,7 +17,7 @@
 //! let backend = Uml {
 //!     kernel: "/usr/bin/linux.uml".into(),
 //!     memory_folders: vec!["/dev/shm".into(), "/tmp".into()],
-//!     serve_disks: false,
+//!     serve_disks: true,
 //! };
 //! // Without a disk, the guest has its initial RAM disk only.
 //! let guest = Guest::boot(&backend, Options::default())?;
@@ -49,8 +49,8 @@ mod transfer;
 
 pub use forger_wire::{Ended, Job, Limit, Resource, Terminal};
 
-pub use backend::uml;
-pub use backend::{Backend, Disk, Instance, Isolation, Machine, Started};
+pub use backend::{Access, Backend, Disk, Instance, Isolation, Machine, Started};
+pub use backend::{canary, qemu, uml};
 pub use console::Console;
 pub use error::{Error, Tail, Violation};
 pub use guest::{Guest, Timings};

@@ -1,10 +1,15 @@
 //! Which backend runs a guest, and with which kernel.
 
+use std::path::Path;
+
 use clap::ValueEnum;
+use forger_vm::canary::{self, Verdict};
+use forger_vm::kernel;
+use forger_vm::qemu::{Accelerator, Architecture, Qemu};
 use forger_vm::{Backend, Isolation, uml::Uml};
 
 use super::failure;
-use super::kernel::{self, Takes, Wish};
+use super::kernel::{Takes, Wish, find};
 use crate::config;
 use crate::exit::Failure;
 
@@ -32,16 +37,82 @@ pub(crate) enum Wanted {
     Vm,
 }
 
-/// Returns User-Mode Linux.
-///
-/// # Errors
-/// No kernel that is one.
-pub(crate) fn uml(wish: &Wish<'_>) -> Result<Uml, Failure> {
+/// All backends, best first.
+pub(crate) const ORDER: [Choice; 4] = [Choice::Kvm, Choice::Qemu, Choice::Uml, Choice::QemuTcg];
+
+impl Choice {
+    /// Returns the name by which it is chosen.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Kvm => "kvm",
+            Self::Qemu => "qemu",
+            Self::Uml => "uml",
+            Self::QemuTcg => "qemu-tcg",
+        }
+    }
+
+    /// Makes the backend, with the kernel that it takes.
+    ///
+    /// # Errors
+    /// One that does not work here, as far as can be said without a guest; no kernel.
+    pub(crate) fn make(self, wish: &Wish<'_>) -> Result<Box<dyn Backend>, Failure> {
+        let backend: Box<dyn Backend> = match self {
+            Self::Kvm => {
+                return Err(Failure::failed(WHAT)
+                    .because("this version of forger has no microVM of its own yet"));
+            }
+            Self::Qemu => Box::new(qemu(Accelerator::Kvm, wish)?),
+            Self::QemuTcg => Box::new(qemu(Accelerator::Tcg, wish)?),
+            Self::Auto | Self::Uml => Box::new(uml(wish)?),
+        };
+        match backend.probe() {
+            Ok(()) => Ok(backend),
+            Err(error) => Err(failure(WHAT, error)),
+        }
+    }
+}
+
+/// What fails where a backend does not work.
+const WHAT: &str = "cannot start a guest";
+
+fn uml(wish: &Wish<'_>) -> Result<Uml, Failure> {
     Ok(Uml {
-        kernel: kernel::find(Takes::Uml, wish)?.kernel.path,
+        kernel: find(Takes::Uml, wish)?.kernel.path,
         memory_folders: config::memory_folders(),
-        serve_disks: false,
+        serve_disks: true,
     })
+}
+
+fn qemu(accelerator: Accelerator, wish: &Wish<'_>) -> Result<Qemu, Failure> {
+    let unusable = |reason: String| Failure::failed(WHAT).because(reason);
+    let architecture = Architecture::of_host()
+        .ok_or_else(|| unusable("forger knows no machine of QEMU for this processor".to_owned()))?;
+    let name = architecture.program();
+    let (package, takes) = match architecture {
+        Architecture::X86_64 => ("qemu-system-x86", kernel::Architecture::X86_64),
+        Architecture::Aarch64 => ("qemu-system-arm", kernel::Architecture::Aarch64),
+    };
+    let program = config::program(&[name]).ok_or_else(|| {
+        unusable(format!("there is no {name}"))
+            .help(format!("on Debian, apt-get install {package}"))
+    })?;
+    if accelerator == Accelerator::Kvm
+        && let Verdict::Fails(reason) = kvm()
+    {
+        return Err(unusable(format!("KVM does not work: {reason}")));
+    }
+    Ok(Qemu {
+        program,
+        architecture,
+        accelerator,
+        kernel: find(Takes::Machine(takes), wish)?.kernel,
+    })
+}
+
+/// Says whether KVM works here; once a boot a guest finds it out.
+fn kvm() -> Verdict {
+    canary::verdict(Path::new("/dev/kvm"), config::runtime_folder().as_deref())
 }
 
 /// Chooses a backend that works here.
@@ -53,25 +124,36 @@ pub(crate) fn choose(
     isolation: Wanted,
     wish: &Wish<'_>,
 ) -> Result<Box<dyn Backend>, Failure> {
-    let backend: Box<dyn Backend> = match choice {
-        Choice::Auto | Choice::Uml => Box::new(uml(wish)?),
-        Choice::Kvm | Choice::Qemu | Choice::QemuTcg => {
-            return Err(Failure::failed("cannot start a guest")
-                .because("this version of forger has no such backend yet")
-                .help("--backend uml takes User-Mode Linux"));
-        }
-    };
-    if isolation == Wanted::Vm && backend.isolation() != Isolation::Machine {
-        return Err(Failure::failed("cannot start a guest")
-            .because(format!(
-                "--isolation vm asks for a virtual machine, and {} runs guests in {}",
-                backend.name(),
-                backend.isolation()
-            ))
-            .help("forger doctor says what works here, and what does not"));
+    let help = "forger doctor says what works here, and what does not";
+    if choice != Choice::Auto {
+        let backend = choice.make(wish)?;
+        return match allowed(&*backend, isolation) {
+            Ok(()) => Ok(backend),
+            Err(reason) => Err(Failure::failed(WHAT).because(reason).help(help)),
+        };
     }
-    match backend.probe() {
-        Ok(()) => Ok(backend),
-        Err(error) => Err(failure("cannot start a guest", error)),
+    let mut reasons = Vec::new();
+    for candidate in ORDER {
+        let reason = match candidate.make(wish) {
+            Ok(backend) => match allowed(&*backend, isolation) {
+                Ok(()) => return Ok(backend),
+                Err(reason) => reason,
+            },
+            Err(failure) => failure.in_short(),
+        };
+        reasons.push(format!("{}: {reason}", candidate.name()));
+    }
+    Err(Failure::failed(WHAT).because(reasons.join("; ")).help(help))
+}
+
+/// Tells whether a backend keeps its guests apart as far as is wanted.
+fn allowed(backend: &dyn Backend, wanted: Wanted) -> Result<(), String> {
+    match wanted == Wanted::Vm && backend.isolation() != Isolation::Machine {
+        true => Err(format!(
+            "--isolation vm asks for a virtual machine, and {} runs guests in {}",
+            backend.name(),
+            backend.isolation()
+        )),
+        false => Ok(()),
     }
 }

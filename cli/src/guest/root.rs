@@ -84,7 +84,7 @@ impl Planned {
             let (image, _) = planned.map_err(|error| remedy::ext4(what(), error))?;
             return Ok(Self {
                 base: Arc::new(image),
-                way: "the filesystem was planned, not unpacked; the guest's disk is a copy in an unnamed file",
+                way: "the filesystem was planned, not unpacked",
             });
         }
         let mut scratch = Scratch::create()?;

@@ -1,10 +1,14 @@
 //! Commands in guests of User-Mode Linux, against that kernel alone with a disk of its own.
 
-use std::path::Path;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 
-use forger_tests::rootfs;
+use forger_tests::process::Run;
+use forger_tests::{cache, rootfs};
 
 use super::Bench;
+use super::measure::Contestant;
 use super::report::Report;
 use crate::Outcome;
 
@@ -15,89 +19,199 @@ env -i HOME=/ TMPDIR=/dev/shm LD_PRELOAD=\"$PWD/$P\" linux.uml mem=1G ubd0d=bare
     root=/dev/ubda rw quiet con=null con0=null,fd:1 init=/bin/sh /bare.sh < /dev/null > \"$O\" 2>&1
 grep -q DONE \"$O\"";
 
+/// Runs the work in a guest of a tar, as it is.
+const FORGER: &str = "\"$F\" run -q --backend uml --memory 1G $A \"$R\" -- sh -c \"$S\" > \"$O\"; grep -q DONE \"$O\"";
+
+/// How much is carried in a transfer.
+const TRANSFER: u64 = 2_000_000_000;
+
+/// What is raced: title, goal, script.
+const WORKS: [(&str, f64, &str); 6] = [
+    ("run true", 3.0, "true"),
+    (
+        "sha256 of 200 MB",
+        1.25,
+        "head -c 200000000 /dev/zero | sha256sum > /dev/null",
+    ),
+    (
+        "gzip of 200 MB",
+        1.25,
+        "head -c 200000000 /dev/zero | gzip > /dev/null",
+    ),
+    (
+        "500 forks",
+        1.25,
+        "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done",
+    ),
+    (
+        "dpkg -x of a package of a kernel",
+        1.25,
+        "dpkg -x /work.deb /srv/work",
+    ),
+    (
+        "write and flush 200 MB",
+        1.25,
+        "dd if=/dev/zero of=/srv/f bs=1M count=200 conv=fsync 2> /dev/null",
+    ),
+];
+
 impl Bench {
     /// A start to the end of `true`, and work in a guest.
     pub(super) fn guests(&self, report: &mut Report) -> Outcome {
-        let tar = rootfs::minbase().ok_or("there is no root filesystem for guests")?;
-        let image = self.out("guest.ext4");
-        self.forger_ok(&["mkfs", "-q", "--force", "--size", "2G"], &[&tar, &image])?;
-        let works = [
-            ("run true", 3.0, "true"),
-            (
-                "sha256 of 200 MB",
-                1.25,
-                "head -c 200000000 /dev/zero | sha256sum > /dev/null",
-            ),
-            (
-                "gzip of 200 MB",
-                1.25,
-                "head -c 200000000 /dev/zero | gzip > /dev/null",
-            ),
-            (
-                "500 forks",
-                1.25,
-                "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done",
-            ),
-            (
-                "write and flush 200 MB",
-                1.25,
-                "dd if=/dev/zero of=/srv/f bs=1M count=200 conv=fsync 2> /dev/null",
-            ),
-        ];
-        for (title, goal, work) in works {
-            let script = format!(
-                "mount -t proc proc /proc\n{work}\necho DONE\nsync\necho o > /proc/sysrq-trigger\nsleep 60\n"
-            );
-            let (bare, file) = (self.out("bare.ext4"), self.out("bare.sh"));
-            std::fs::write(&file, script)?;
-            self.forger_ok(&["mkfs", "-q", "--force", "--size", "2G"], &[&tar, &bare])?;
-            self.forger_ok(
-                &["edit", "-q"],
-                &[&bare, Path::new("put"), &file, Path::new("/bare.sh")],
-            )?;
-            let with = |name, script: &'static str| {
-                let mut contestant = self.script(name, script);
-                let (image, run) = (image.clone(), contestant.run);
-                let work = format!("{work}; echo DONE");
-                contestant.run = Box::new(move || run().env("I", &image).env("S", &work));
-                contestant
-            };
+        let minbase = rootfs::minbase().ok_or("there is no root filesystem for guests")?;
+        // Both have the package in their root.
+        let (image, tar) = (self.out("guest.ext4"), self.out("guest.tar"));
+        let inject = format!("{}:/work.deb:0644", package()?.display());
+        let make = ["mkfs", "-q", "--force", "--inject", &inject];
+        self.forger_ok(&make, &[&minbase, &image])?;
+        self.forger_ok(
+            &["extract", "-q", "--force"],
+            &[&image, Path::new("--to-tar"), &tar],
+        )?;
+        for (title, goal, work) in WORKS {
+            self.bare(&tar, work)?;
+            let work = format!("{work}; echo DONE");
             let contestants = vec![
-                with(
-                    "forger run",
-                    "\"$F\" run -q --backend uml --memory 1G \"$I\" -- sh -c \"$S\" > \"$O\"; grep -q DONE \"$O\"",
-                ),
-                with("linux.uml with ubd", BARE),
+                self.guest("forger run", FORGER, &tar, &work, ""),
+                self.guest("linux.uml with ubd", BARE, &tar, &work, ""),
             ];
             report.race(self.race(title, Some(goal), contestants))?;
         }
-        self.transfers(&tar, report)
+        let contestants = vec![
+            self.guest(
+                "forger run, a large root",
+                FORGER,
+                &self.inputs.tar,
+                "echo DONE",
+                "",
+            ),
+            self.guest("forger run, minbase", FORGER, &minbase, "echo DONE", ""),
+        ];
+        report.difference(
+            self.race("the first job of a large root", None, contestants),
+            0,
+            1.0,
+        )?;
+        self.transfers(&minbase, report)
     }
 
-    /// Content out of a guest and into it, against `cat` through a pipe; 1 GB is more than 200 MB/s in five
-    /// seconds beyond the start.
+    /// Makes the disk of the kernel that runs alone.
+    fn bare(&self, tar: &Path, work: &str) -> Outcome {
+        let script = format!(
+            "mount -t proc proc /proc\n{work}\necho DONE\nsync\necho o > /proc/sysrq-trigger\nsleep 60\n"
+        );
+        let (bare, file) = (self.out("bare.ext4"), self.out("bare.sh"));
+        std::fs::write(&file, script)?;
+        self.forger_ok(&["mkfs", "-q", "--force", "--size", "2G"], &[tar, &bare])?;
+        let put = [&bare, Path::new("put"), &file, Path::new("/bare.sh")];
+        self.forger_ok(&["edit", "-q"], &put)
+    }
+
+    /// Makes a contestant whose script knows a root, a work and further arguments.
+    fn guest(
+        &self,
+        name: &'static str,
+        script: &'static str,
+        root: &Path,
+        work: &str,
+        arguments: &str,
+    ) -> Contestant {
+        let mut contestant = self.script(name, script);
+        let (root, work, arguments) = (root.to_owned(), work.to_owned(), arguments.to_owned());
+        let run = contestant.run;
+        contestant.run =
+            Box::new(move || run().env("R", &root).env("S", &work).env("A", &arguments));
+        contestant
+    }
+
+    /// Content out of a guest, into it, and through the proxy, each beyond the start of a guest.
     fn transfers(&self, tar: &Path, report: &mut Report) -> Outcome {
-        let with = |name, script: &'static str| {
-            let mut contestant = self.script(name, script);
-            let (tar, run) = (tar.to_owned(), contestant.run);
-            contestant.run = Box::new(move || run().env("R", &tar));
-            contestant
-        };
-        let out = vec![
-            with(
-                "forger run, 1 GB out",
-                "\"$F\" run -q \"$R\" -- head -c 1000000000 /dev/zero | wc -c > \"$O\"",
+        let nothing = || self.guest("forger run, 0 GB", FORGER, tar, "echo DONE", "");
+        let contestants = vec![
+            self.guest(
+                "forger run, 2 GB out",
+                "\"$F\" run -q \"$R\" -- head -c 2000000000 /dev/zero | wc -c > \"$O\"",
+                tar,
+                "",
+                "",
             ),
-            with("forger run, 0 GB", "\"$F\" run -q \"$R\" -- true > \"$O\""),
+            nothing(),
         ];
-        report.race(self.race("1 GB out of a guest", None, out))?;
-        let into = vec![
-            with(
-                "forger run, 1 GB in",
-                "head -c 1000000000 /dev/zero | \"$F\" run -q -i \"$R\" -- wc -c > \"$O\"",
+        report.difference(
+            self.race("out of a guest", None, contestants),
+            TRANSFER,
+            200.0,
+        )?;
+        let contestants = vec![
+            self.guest(
+                "forger run, 2 GB in",
+                "head -c 2000000000 /dev/zero | \"$F\" run -q -i \"$R\" -- wc -c > \"$O\"",
+                tar,
+                "",
+                "",
             ),
-            with("forger run, 0 GB", "\"$F\" run -q \"$R\" -- true > \"$O\""),
+            nothing(),
         ];
-        report.race(self.race("1 GB into a guest", None, into))
+        report.difference(
+            self.race("into a guest", None, contestants),
+            TRANSFER,
+            200.0,
+        )?;
+        let server = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = server.local_addr()?.port();
+        std::thread::spawn(move || serve(&server));
+        let fetch = format!(
+            "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/3128; \
+             printf \"GET http://localhost:{port}/ HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n\" >&3; \
+             cat <&3 | wc -c; echo DONE'"
+        );
+        let arguments = format!("--net proxy --allow-host localhost:{port}");
+        let contestants = vec![
+            self.guest("forger run, 1 GB fetched", FORGER, tar, &fetch, &arguments),
+            nothing(),
+        ];
+        report.difference(
+            self.race("through the proxy", None, contestants),
+            1_000_000_000,
+            50.0,
+        )
+    }
+}
+
+/// Returns a large Debian package.
+fn package() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let fetch = "cd \"$0\" && apt-get -qq download \
+                 $(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p')";
+    let folder = cache::made("cloud-kernel", |part| {
+        std::fs::create_dir_all(part).map_err(|error| error.to_string())?;
+        let run = Run::new("sh").args(["-euc", fetch]).arg(part).limit(300);
+        let output = run.try_output()?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(output.to_string()),
+        }
+    })?;
+    let first = std::fs::read_dir(folder)?.next();
+    Ok(first.ok_or("nothing was downloaded")??.path())
+}
+
+/// Answers every request with a thousand million bytes.
+fn serve(server: &TcpListener) {
+    for connection in server.incoming().flatten() {
+        std::thread::spawn(move || answer(connection));
+    }
+}
+
+fn answer(mut connection: TcpStream) {
+    let mut request = [0; 4096];
+    let piece = vec![0; 1_000_000];
+    // Whoever leaves early has had enough.
+    let _ = connection.read(&mut request);
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+    let _ = connection.write_all(head.as_bytes());
+    for _ in 0..1000 {
+        if connection.write_all(&piece).is_err() {
+            return;
+        }
     }
 }

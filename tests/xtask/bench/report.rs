@@ -8,6 +8,7 @@ use crate::Outcome;
 pub(super) struct Report {
     lines: Vec<String>,
     memory: Vec<String>,
+    differences: Vec<String>,
 }
 
 impl Report {
@@ -27,12 +28,39 @@ impl Report {
         Self {
             lines,
             memory: Vec::new(),
+            differences: Vec::new(),
         }
     }
 
     /// Runs a race and notes its result.
     pub(super) fn race(&mut self, race: Race) -> Outcome {
+        self.note(&race, &race.run()?);
+        Ok(())
+    }
+
+    /// Runs a race of two and notes what the first one does beyond the second: so many bytes, of which a goal
+    /// in MB/s is expected, or nothing, which may take at most so many seconds.
+    pub(super) fn difference(&mut self, race: Race, bytes: u64, goal: f64) -> Outcome {
         let results = race.run()?;
+        self.note(&race, &results);
+        if let [more, less, ..] = &results[..]
+            && more.failure.is_none()
+            && less.failure.is_none()
+        {
+            let seconds = more.median() - less.median();
+            let (title, megabytes) = (race.title, bytes / 1_000_000);
+            self.differences.push(match megabytes {
+                0 => format!("| {title} | {seconds:.2} s | at most {goal} s |"),
+                _ => {
+                    let rate = f64::from(u32::try_from(megabytes)?) / seconds;
+                    format!("| {title} | {rate:.0} MB/s | at least {goal} MB/s |")
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, race: &Race, results: &[Standing]) {
         let first = results.first().map_or(f64::NAN, Standing::median);
         for (i, result) in results.iter().enumerate() {
             let name = result.name.replace('|', "\\|");
@@ -64,7 +92,6 @@ impl Report {
                 result.size,
             ));
         }
-        Ok(())
     }
 
     /// Notes a peak of memory in KiB.
@@ -76,6 +103,12 @@ impl Report {
     pub(super) fn print(&self) {
         println!("{}", self.lines.join("\n"));
         println!("\nratio: the first contestant's median divided by this one's.");
+        if !self.differences.is_empty() {
+            println!(
+                "\n| first contestant beyond the second | median | goal |\n|---|---|---|\n{}",
+                self.differences.join("\n")
+            );
+        }
         println!(
             "\n| peak memory of forger | MB |\n|---|---|\n{}",
             self.memory.join("\n")

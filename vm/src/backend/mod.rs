@@ -3,7 +3,12 @@
 //! A backend is given a kernel, an initial RAM disk and disks, and gives back one byte stream that
 //! leads to `forger-guest`. Everything else goes over that stream, whatever the backend is.
 
+pub mod canary;
+mod copied;
 mod process;
+pub mod qemu;
+mod running;
+mod served;
 pub mod uml;
 
 use std::fmt;
@@ -18,7 +23,29 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::initramfs::Module;
 
+pub(crate) use copied::CopiedDisk;
 pub(crate) use process::{Child, Inherited};
+pub(crate) use running::{MachineDisk, Running};
+pub(crate) use served::{ServedDisk, Sockets};
+
+/// How a machine reaches its disks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// They are served from where they are planned or stand, and nothing is copied.
+    Served,
+    /// They were copied into unnamed files first.
+    Copied,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Served => "served as the guest reads them, without a copy",
+            Self::Copied => "copied into unnamed files first",
+        })
+    }
+}
 
 /// How far a guest is kept from its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +76,24 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Returns how far its guests are kept from the host.
     fn isolation(&self) -> Isolation;
 
+    /// Tells whether guests are emulated, many times slower than this machine: they get more time.
+    fn is_emulation(&self) -> bool {
+        false
+    }
+
     /// Tells whether it works on this machine, without starting a guest.
     ///
     /// # Errors
     /// [`Error::Unusable`].
     fn probe(&self) -> Result<(), Error>;
+
+    /// Looks closer than [`probe`](Self::probe), for whoever wants to know why guests would not start.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`].
+    fn check(&self) -> Result<(), Error> {
+        self.probe()
+    }
 
     /// Returns the modules that its kernel needs to reach its disks.
     ///
@@ -101,6 +141,8 @@ pub struct Started {
     pub ring: Option<File>,
     /// The names of the disks in the guest.
     pub devices: Vec<Vec<u8>>,
+    /// How it reaches them.
+    pub access: Access,
     /// What the kernel says.
     pub console: Console,
     /// The machine itself.
@@ -120,4 +162,9 @@ pub trait Instance: fmt::Debug + Send + Sync {
     /// # Errors
     /// What of the host did not work.
     fn disk(&self, number: usize) -> Result<Arc<dyn BlockRead>, Error>;
+}
+
+/// Makes two sockets that are connected.
+pub(crate) fn pair() -> Result<(UnixStream, UnixStream), Error> {
+    UnixStream::pair().map_err(|error| Error::host("make a socket pair", error))
 }

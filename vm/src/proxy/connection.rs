@@ -27,29 +27,56 @@ impl Refusal {
     }
 }
 
-/// Serves a connection to its end; returns what is to be written down, if it asked for anything.
-pub(super) fn serve(inbox: &Inbox, options: &Options) -> Option<Request> {
-    let mut input = FromGuest::new(inbox, options.idle_limit);
-    let (head, rest) = match head::request(&mut input) {
-        Ok(None) => return None,
-        Ok(Some(read)) => read,
-        Err(error) => {
-            let problem = format!("no request of HTTP: {error}");
-            answer(inbox, &Refusal::new(400, problem.as_str()));
-            return Some(Request::refused("", "", &problem));
+/// Serves a connection to its end, one request after another, each of which goes to `note` as it ends.
+pub(super) fn serve(inbox: &Inbox, options: &Options, note: impl Fn(Request)) {
+    let mut client = FromGuest::new(inbox, options.idle_limit);
+    let mut kept = None;
+    loop {
+        let head = match head::request(&mut client) {
+            Ok(None) => return relay::close(inbox),
+            Ok(Some(head)) => head,
+            Err(error) => {
+                let problem = format!("no request of HTTP: {error}");
+                answer(inbox, &Refusal::new(400, problem.as_str()));
+                return note(Request::refused("", "", &problem));
+            }
+        };
+        let mut request = Request::new(&head.method, &head.target);
+        let served = match head.method.as_str() {
+            "CONNECT" => tunnel::serve(inbox, &mut client, &head, options, &mut request)
+                .map(|()| After::Nothing),
+            _ => plain::Exchange {
+                inbox,
+                client: &mut client,
+                kept: &mut kept,
+                options,
+            }
+            .serve(&head, &mut request),
+        };
+        if let Err(refusal) = &served {
+            answer(inbox, refusal);
+            request.status = request.status.or(Some(refusal.status));
+            request.problem = Some(refusal.reason.clone());
         }
-    };
-    let mut request = Request::new(&head.method, &head.target);
-    let served = match head.method.as_str() {
-        "CONNECT" => tunnel::serve(inbox, input, &head, rest, options, &mut request),
-        _ => plain::serve(inbox, input, &head, rest, options, &mut request),
-    };
-    if let Err(refusal) = served {
-        answer(inbox, &refusal);
-        request.status = request.status.or(Some(refusal.status));
-        request.problem = Some(refusal.reason);
+        note(request);
+        match served {
+            Ok(After::Another) => {}
+            Ok(After::Close) => return relay::close(inbox),
+            // What was not answered is not to be taken for the whole.
+            Ok(After::Nothing) | Err(_) => return,
+        }
     }
-    Some(request)
+}
+
+/// What follows a request on a guest's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Perhaps another one.
+    Another,
+    /// Its end.
+    Close,
+    /// Nothing: it has ended, or is reset.
+    Nothing,
 }
 
 /// Tells the guest's program that it does not get what it asked for.

@@ -1,16 +1,20 @@
 //! The head of a request or an answer: a line and fields, up to an empty line.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 
 /// The longest head in bytes.
 const MAX_HEAD: usize = 64 << 10;
+
+/// How much of it is looked at anew each time in bytes.
+const PIECE: usize = 4096;
 
 /// The most fields.
 const MAX_FIELDS: usize = 128;
 
 /// Fields that are between two ends of one connection and are not passed on.
-const HOP: [&str; 7] = [
+const HOP: [&str; 8] = [
     "connection",
+    "expect",
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",
@@ -24,6 +28,8 @@ const HOP: [&str; 7] = [
 pub(super) struct RequestHead {
     pub(super) method: String,
     pub(super) target: String,
+    /// Whether it is one of HTTP/1.1, not 1.0.
+    pub(super) current: bool,
     pub(super) fields: Fields,
 }
 
@@ -32,6 +38,8 @@ pub(super) struct RequestHead {
 pub(super) struct AnswerHead {
     pub(super) status: u16,
     pub(super) reason: String,
+    /// As in a request.
+    pub(super) current: bool,
     pub(super) fields: Fields,
 }
 
@@ -93,8 +101,20 @@ impl Fields {
         }
     }
 
-    /// Appends the fields that are passed on, and the end of the head.
-    fn pass_on(&self, out: &mut Vec<u8>) {
+    /// Tells whether the other end keeps the connection for another exchange.
+    fn keep_alive(&self, current: bool) -> bool {
+        let has = |word: &[u8]| {
+            let mut words = ["connection", "proxy-connection"]
+                .into_iter()
+                .flat_map(|name| self.get(name))
+                .flat_map(|value| value.split(|byte| *byte == b','));
+            words.any(|found| found.trim_ascii().eq_ignore_ascii_case(word))
+        };
+        !has(b"close") && (current || has(b"keep-alive"))
+    }
+
+    /// Appends the fields that are passed on, but not those named in `but`.
+    fn pass_on(&self, but: &[&str], out: &mut Vec<u8>) {
         // What the connection's own field names stays on that connection, too.
         let named: Vec<Vec<u8>> = self
             .get("connection")
@@ -103,7 +123,10 @@ impl Fields {
             .collect();
         for (key, value) in &self.0 {
             let lower = key.to_ascii_lowercase();
-            if HOP.contains(&lower.as_str()) || named.iter().any(|name| name == lower.as_bytes()) {
+            if HOP.contains(&lower.as_str())
+                || but.contains(&lower.as_str())
+                || named.iter().any(|name| name == lower.as_bytes())
+            {
                 continue;
             }
             out.extend_from_slice(key.as_bytes());
@@ -111,38 +134,77 @@ impl Fields {
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(b"Connection: close\r\n\r\n");
     }
 }
 
 impl RequestHead {
-    /// Returns the head for the server, which is asked for a path.
-    pub(super) fn for_server(&self, path: &str) -> Vec<u8> {
-        let mut out = format!("{} {path} HTTP/1.1\r\n", self.method).into_bytes();
-        self.fields.pass_on(&mut out);
+    /// Returns the head for a server, which is asked for a path. Whose it is stands in the target alone, so
+    /// that a guest does not reach one host by the name of another.
+    pub(super) fn for_server(&self, authority: &str, path: &str) -> Vec<u8> {
+        let line = format!("{} {path} HTTP/1.1\r\nHost: {authority}\r\n", self.method);
+        let mut out = line.into_bytes();
+        self.fields.pass_on(&["host"], &mut out);
+        out.extend_from_slice(b"\r\n");
         out
+    }
+
+    /// Tells whether the client sends further requests on its connection.
+    pub(super) fn keeps_alive(&self) -> bool {
+        self.fields.keep_alive(self.current)
+    }
+
+    /// Tells whether the client waits for leave before it sends its content.
+    pub(super) fn waits(&self) -> bool {
+        let mut expected = self.fields.get("expect");
+        self.current && expected.any(|value| value.eq_ignore_ascii_case(b"100-continue"))
+    }
+
+    /// Tells whether the same may be asked twice, and has no content.
+    pub(super) fn is_repeatable(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD")
+            && matches!(self.fields.length(), Ok(None | Some(Length::Bytes(0))))
     }
 }
 
 impl AnswerHead {
-    /// Returns the head for the client.
-    pub(super) fn for_client(&self) -> Vec<u8> {
+    /// Returns the head for the client, whose connection stays or does not; `framed` says whether a content
+    /// in chunks stays in chunks.
+    pub(super) fn for_client(&self, stays: bool, framed: bool) -> Vec<u8> {
         let mut out = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason).into_bytes();
-        self.fields.pass_on(&mut out);
+        let but: &[&str] = if framed { &[] } else { &["transfer-encoding"] };
+        self.fields.pass_on(but, &mut out);
+        let connection = if stays { "keep-alive" } else { "close" };
+        out.extend_from_slice(format!("Connection: {connection}\r\n\r\n").as_bytes());
         out
+    }
+
+    /// Tells whether the server takes further requests on its connection.
+    pub(super) fn keeps_alive(&self) -> bool {
+        self.fields.keep_alive(self.current)
     }
 
     /// Tells whether no content follows, whatever the fields say.
     pub(super) fn is_empty(&self, method: &str) -> bool {
         method == "HEAD" || matches!(self.status, 100..=199 | 204 | 304)
     }
+
+    /// Tells whether the content has an end of its own, before the connection's.
+    pub(super) fn has_end(&self, method: &str) -> bool {
+        let length = self.fields.length();
+        self.is_empty(method) || matches!(length, Ok(Some(Length::Bytes(_) | Length::Chunked)))
+    }
 }
 
-/// Reads a request's head; returns it and what was read behind it, or `None` where nothing came.
+/// Reads a request's head and nothing behind it; `None` where nothing came, also after some time.
 ///
 /// # Errors
 /// A head that is none or too long; an input that ends within it.
-pub(super) fn request(input: &mut impl Read) -> io::Result<Option<(RequestHead, Vec<u8>)>> {
+pub(super) fn request(input: &mut impl BufRead) -> io::Result<Option<RequestHead>> {
+    use io::ErrorKind::{ConnectionReset, TimedOut};
+    match input.fill_buf() {
+        Err(error) if matches!(error.kind(), ConnectionReset | TimedOut) => return Ok(None),
+        _ => {}
+    }
     read(input, |bytes| {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
@@ -153,6 +215,7 @@ pub(super) fn request(input: &mut impl Read) -> io::Result<Option<(RequestHead, 
         let head = RequestHead {
             method: request.method.unwrap_or_default().to_owned(),
             target: request.path.unwrap_or_default().to_owned(),
+            current: request.version == Some(1),
             fields: Fields::read(request.headers),
         };
         Ok(Some((head, len)))
@@ -160,7 +223,7 @@ pub(super) fn request(input: &mut impl Read) -> io::Result<Option<(RequestHead, 
 }
 
 /// Reads an answer's head, as [`request`].
-pub(super) fn answer(input: &mut impl Read) -> io::Result<Option<(AnswerHead, Vec<u8>)>> {
+pub(super) fn answer(input: &mut impl BufRead) -> io::Result<Option<AnswerHead>> {
     read(input, |bytes| {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut answer = httparse::Response::new(&mut fields);
@@ -171,6 +234,7 @@ pub(super) fn answer(input: &mut impl Read) -> io::Result<Option<(AnswerHead, Ve
         let head = AnswerHead {
             status: answer.code.unwrap_or_default(),
             reason: answer.reason.unwrap_or_default().to_owned(),
+            current: answer.version == Some(1),
             fields: Fields::read(answer.headers),
         };
         Ok(Some((head, len)))
@@ -178,21 +242,23 @@ pub(super) fn answer(input: &mut impl Read) -> io::Result<Option<(AnswerHead, Ve
 }
 
 fn read<T>(
-    input: &mut impl Read,
+    input: &mut impl BufRead,
     parse: impl Fn(&[u8]) -> io::Result<Option<(T, usize)>>,
-) -> io::Result<Option<(T, Vec<u8>)>> {
+) -> io::Result<Option<T>> {
     let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
     loop {
-        match input.read(&mut piece)? {
-            0 if bytes.is_empty() => return Ok(None),
+        let before = bytes.len();
+        let piece = input.fill_buf()?;
+        match piece.len() {
+            0 if before == 0 => return Ok(None),
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            len => bytes.extend_from_slice(&piece[..len]),
+            len => bytes.extend_from_slice(&piece[..len.min(PIECE)]),
         }
         if let Some((head, len)) = parse(&bytes)? {
-            let rest = bytes.split_off(len);
-            return Ok(Some((head, rest)));
+            input.consume(len.saturating_sub(before));
+            return Ok(Some(head));
         }
+        input.consume(bytes.len() - before);
         if bytes.len() > MAX_HEAD {
             return Err(io::Error::other("the head is too long"));
         }
@@ -201,26 +267,41 @@ fn read<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     fn fields(text: &str) -> Fields {
         let text = format!("GET / HTTP/1.1\r\n{text}\r\n");
-        request(&mut text.as_bytes()).unwrap().unwrap().0.fields
+        request(&mut text.as_bytes()).unwrap().unwrap().fields
     }
 
     #[test]
     fn a_request_goes_on_without_what_was_for_the_proxy() {
         let mut input = &b"GET http://a/b?c HTTP/1.1\r\nHost: a\r\nProxy-Authorization: x\r\n\
                            Connection: keep-alive, X-Own\r\nX-Own: 1\r\nAccept: */*\r\n\r\nrest"[..];
-        let (head, rest) = request(&mut input).unwrap().unwrap();
+        let head = request(&mut input).unwrap().unwrap();
         assert_eq!(
-            (head.target.as_str(), rest.as_slice()),
+            (head.target.as_str(), input),
             ("http://a/b?c", &b"rest"[..])
         );
         assert_eq!(
-            head.for_server("/b?c"),
-            b"GET /b?c HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+            head.for_server("a:80", "/b?c"),
+            b"GET /b?c HTTP/1.1\r\nHost: a:80\r\nAccept: */*\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn connections_stay_where_both_versions_and_fields_say_so() {
+        let stays = |version: &str, text: &str| {
+            let text = format!("GET / HTTP/{version}\r\n{text}\r\n");
+            request(&mut text.as_bytes())
+                .unwrap()
+                .unwrap()
+                .keeps_alive()
+        };
+        assert!(stays("1.1", "") && stays("1.0", "Proxy-Connection: Keep-Alive\r\n"));
+        assert!(!stays("1.0", "") && !stays("1.1", "Connection: x, close\r\n"));
     }
 
     #[test]
@@ -247,7 +328,8 @@ mod tests {
 
     #[test]
     fn endless_heads_are_refused() {
-        let mut endless = b"GET / HTTP/1.1\r\nX: ".chain(io::repeat(b'x'));
+        let endless = b"GET / HTTP/1.1\r\nX: ".chain(io::repeat(b'x'));
+        let mut endless = io::BufReader::new(endless);
         assert!(request(&mut endless).is_err());
     }
 }

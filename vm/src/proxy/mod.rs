@@ -3,7 +3,7 @@
 //! A guest has no network. Programs in it find `http_proxy` and `https_proxy`, which name a port on
 //! the guest's own loopback; what arrives there comes through the channel, one stream a connection, and
 //! is answered here, with the host's resolver and sockets. `CONNECT` carries TLS from end to end;
-//! plain HTTP is one request a connection, so that each is seen and hashed.
+//! of plain HTTP each request is seen, its content counted and hashed.
 //!
 //! | refused | unless |
 //! |---|---|
@@ -19,8 +19,8 @@ mod record;
 mod relay;
 mod tunnel;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -43,6 +43,26 @@ pub struct Options {
     pub idle_limit: Duration,
     /// Connections at once.
     pub max_connections: usize,
+    /// Gets each request as it ends, in the thread of its connection.
+    pub observer: Option<Observer>,
+}
+
+/// Whoever wants to know of each request.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(&Request) + Send + Sync>);
+
+impl Observer {
+    /// Makes one of a function.
+    #[must_use]
+    pub fn new(see: impl Fn(&Request) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(see))
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Default for Options {
@@ -52,11 +72,12 @@ impl Default for Options {
             connect_limit: Duration::from_secs(30),
             idle_limit: Duration::from_secs(300),
             max_connections: 64,
+            observer: None,
         }
     }
 }
 
-/// The most requests that are remembered.
+/// The most requests that are written down.
 const MAX_RECORDS: usize = 100_000;
 
 /// What is served to one guest.
@@ -66,7 +87,8 @@ pub(crate) struct Served(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     options: Options,
-    open: AtomicUsize,
+    open: Mutex<usize>,
+    closed: Condvar,
     requests: Mutex<Vec<Request>>,
 }
 
@@ -76,9 +98,23 @@ impl Served {
         locked(&self.0.requests).clone()
     }
 
+    /// Waits until no connection is open, at most so long.
+    pub(crate) fn settle(&self, limit: Duration) {
+        let open = locked(&self.0.open);
+        // Those that are still open then are passed by.
+        let waited = self
+            .0
+            .closed
+            .wait_timeout_while(open, limit, |open| *open > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn note(&self, request: Request) {
         let mut requests = locked(&self.0.requests);
         if requests.len() < MAX_RECORDS {
+            if let Some(observer) = &self.0.options.observer {
+                observer.0(&request);
+            }
             requests.push(request);
         }
     }
@@ -92,7 +128,8 @@ pub(crate) fn serve(
     let served = options.map(|options| {
         Served(Arc::new(Shared {
             options,
-            open: AtomicUsize::new(0),
+            open: Mutex::new(0),
+            closed: Condvar::new(),
             requests: Mutex::default(),
         }))
     });
@@ -112,19 +149,15 @@ pub(crate) fn serve(
 }
 
 fn accept(served: &Served, inbox: Inbox) {
-    let open = served.0.open.fetch_add(1, Ordering::AcqRel);
-    let connection = Open(served.clone());
-    if open >= served.0.options.max_connections {
+    let Some(connection) = Open::take(served) else {
         served.note(Request::refused("", "", "too many connections at once"));
         return refuse(&inbox);
-    }
+    };
     let started = thread::Builder::new()
         .name("guest connection".to_owned())
         .spawn(move || {
             let served = &connection.0;
-            if let Some(request) = connection::serve(&inbox, &served.0.options) {
-                served.note(request);
-            }
+            connection::serve(&inbox, &served.0.options, |request| served.note(request));
             refuse(&inbox);
         });
     if started.is_err() {
@@ -135,9 +168,23 @@ fn accept(served: &Served, inbox: Inbox) {
 /// A connection that counts as open until this is dropped.
 struct Open(Served);
 
+impl Open {
+    /// Counts one more, if there may be one.
+    fn take(served: &Served) -> Option<Self> {
+        let mut open = locked(&served.0.open);
+        if *open >= served.0.options.max_connections {
+            return None;
+        }
+        *open += 1;
+        Some(Self(served.clone()))
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.0.open.fetch_sub(1, Ordering::AcqRel);
+        let shared = &self.0.0;
+        *locked(&shared.open) -= 1;
+        shared.closed.notify_all();
     }
 }
 

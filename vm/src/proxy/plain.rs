@@ -1,185 +1,274 @@
-//! Plain HTTP: one request a connection, its content counted and hashed.
+//! Plain HTTP: each request's content counted and hashed.
+//!
+//! A client's connection carries one request after another, and so does the one to its server, as long as
+//! both go to the same one and nothing on the way says otherwise.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use ring::digest::{Context, SHA256};
 
 use super::Options;
 use super::allow::split;
-use super::connection::{Refusal, connect};
-use super::head::{self, Length, RequestHead};
+use super::connection::{After, Refusal, connect};
+use super::head::{self, AnswerHead, Length, RequestHead};
 use super::record::Request;
 use super::relay::{self, FromGuest};
 use crate::channel::Inbox;
 
-pub(super) fn serve(
-    inbox: &Inbox,
-    mut input: FromGuest<'_>,
-    head: &RequestHead,
-    rest: Vec<u8>,
-    options: &Options,
-    request: &mut Request,
-) -> Result<(), Refusal> {
-    let (host, port, path) = target(&head.target)?;
-    let length = head.fields.length();
-    let length = length.map_err(|error| Refusal::new(400, error.to_string()))?;
-    let mut server = connect(host, port, options)?;
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            Refusal::new(504, format!("{host}:{port} did not answer in time"))
+/// A connection to a server that may take another request.
+#[derive(Debug)]
+pub(super) struct Server {
+    host: String,
+    port: u16,
+    stream: BufReader<TcpStream>,
+}
+
+impl Server {
+    fn connect(host: &str, port: u16, options: &Options) -> Result<Self, Refusal> {
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            stream: BufReader::with_capacity(relay::PIECE, connect(host, port, options)?),
+        })
+    }
+
+    fn is(&self, host: &str, port: u16) -> bool {
+        self.host == host && self.port == port
+    }
+
+    /// Reads the answer's head; the announcements before it are nobody's here.
+    fn answer(&mut self) -> io::Result<AnswerHead> {
+        loop {
+            let head = head::answer(&mut self.stream)?;
+            let head = head.ok_or_else(|| io::Error::other("it said nothing"))?;
+            if !matches!(head.status, 100..=199) {
+                return Ok(head);
+            }
         }
-        _ => Refusal::new(502, format!("{host}:{port}: {error}")),
-    };
-    let asked = ask(&mut server, &mut input, head, &path, &rest, length);
-    request.sent = asked.map_err(failed)?;
-    loop {
-        let answered = head::answer(&mut server).map_err(failed)?;
-        let (answer, rest) =
-            answered.ok_or_else(|| Refusal::new(502, format!("{host}:{port} said nothing")))?;
-        if answer.status == 100 && rest.is_empty() {
-            continue;
-        }
-        request.status = Some(answer.status);
-        pass(inbox, server, &answer, rest, &head.method, request);
-        return Ok(());
     }
 }
 
-/// Sends the request and its content to the server; returns the content's length.
-fn ask(
-    server: &mut TcpStream,
-    input: &mut FromGuest<'_>,
-    head: &RequestHead,
-    path: &str,
-    rest: &[u8],
-    length: Option<Length>,
-) -> io::Result<u64> {
-    server.write_all(&head.for_server(path))?;
-    let mut content = rest.chain(input);
-    match length {
-        Some(Length::Bytes(len)) => {
-            let sent = io::copy(&mut content.take(len), server)?;
-            match sent == len {
-                true => Ok(sent),
-                false => Err(io::ErrorKind::UnexpectedEof.into()),
+/// A request and its answer.
+pub(super) struct Exchange<'a, 'b> {
+    pub(super) inbox: &'a Inbox,
+    pub(super) client: &'a mut FromGuest<'b>,
+    pub(super) kept: &'a mut Option<Server>,
+    pub(super) options: &'a Options,
+}
+
+impl Exchange<'_, '_> {
+    pub(super) fn serve(
+        mut self,
+        head: &RequestHead,
+        request: &mut Request,
+    ) -> Result<After, Refusal> {
+        let target = Target::read(&head.target)?;
+        let (host, port) = (target.host, target.port);
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Refusal::new(504, format!("{host}:{port} did not answer in time"))
             }
+            _ => Refusal::new(502, format!("{host}:{port}: {error}")),
+        };
+        let kept = self.kept.take();
+        let kept = kept.filter(|server| server.is(host, port) && head.is_repeatable());
+        let again = kept.is_some();
+        let mut server = match kept {
+            Some(server) => server,
+            None => Server::connect(host, port, self.options)?,
+        };
+        let mut answered = self.ask(&mut server, head, &target, request);
+        if again && answered.is_err() {
+            // It may have closed a connection that was kept at this very moment.
+            server = Server::connect(host, port, self.options)?;
+            answered = self.ask(&mut server, head, &target, request);
         }
-        Some(Length::Chunked) => chunks(&mut content, server),
-        Some(Length::ToEnd) => Err(io::Error::other("the request's content has no end")),
-        None => Ok(0),
+        let answer = answered.map_err(failed)?;
+        request.status = Some(answer.status);
+        let passed = pass(self.inbox, &mut server.stream, &answer, head, request);
+        // Otherwise the connection is reset, so that the client does not take a part for the whole.
+        let after = passed.unwrap_or_else(|error| {
+            request.problem = Some(error.to_string());
+            After::Nothing
+        });
+        let ends = answer.has_end(&head.method);
+        if after == After::Another
+            && ends
+            && answer.keeps_alive()
+            && server.stream.buffer().is_empty()
+        {
+            *self.kept = Some(server);
+        }
+        Ok(after)
+    }
+
+    /// Sends the request and its content to the server; returns the head of the answer.
+    fn ask(
+        &mut self,
+        server: &mut Server,
+        head: &RequestHead,
+        target: &Target<'_>,
+        request: &mut Request,
+    ) -> io::Result<AnswerHead> {
+        let length = head.fields.length()?;
+        let to = server.stream.get_mut();
+        to.write_all(&head.for_server(target.authority, &target.path))?;
+        if length.is_some() && head.waits() {
+            let mut guest = self.inbox.outlet();
+            guest.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        request.sent = match length {
+            Some(Length::Bytes(len)) => {
+                let sent = io::copy(&mut self.client.by_ref().take(len), to)?;
+                match sent == len {
+                    true => sent,
+                    false => return Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+            }
+            Some(Length::Chunked) => chunks(self.client, to, true, |_| {})?,
+            Some(Length::ToEnd) => {
+                return Err(io::Error::other("the request's content has no end"));
+            }
+            None => 0,
+        };
+        server.answer()
     }
 }
 
 /// The longest line of a chunk's size or of a trailing field.
 const MAX_LINE: usize = 4096;
 
-/// Carries chunks as they are, up to the last one; returns the content's length.
-fn chunks(content: &mut impl Read, server: &mut impl Write) -> io::Result<u64> {
+/// Carries a content in chunks up to the last one, as it is or (without `framed`) without their sizes;
+/// returns the content's length.
+fn chunks(
+    content: &mut impl BufRead,
+    to: &mut impl Write,
+    framed: bool,
+    mut see: impl FnMut(&[u8]),
+) -> io::Result<u64> {
+    let frame = |to: &mut dyn Write, line: &[u8]| match framed {
+        true => to.write_all(line),
+        false => Ok(()),
+    };
     let mut total = 0_u64;
     loop {
-        let line = line(content)?;
-        let digits = line.split(|byte| b";\r \t".contains(byte)).next();
+        let size_line = line(content)?;
+        let digits = size_line.split(|byte| b";\r \t".contains(byte)).next();
         let size = digits
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .and_then(|digits| u64::from_str_radix(digits, 16).ok())
             .ok_or_else(|| io::Error::other("a chunk without a size"))?;
-        server.write_all(&line)?;
+        frame(to, &size_line)?;
         if size == 0 {
             break;
         }
-        // The chunk and the end of its line.
-        let len = size.saturating_add(2);
-        if io::copy(&mut content.by_ref().take(len), server)? != len {
+        if relay::to_guest(content.by_ref(), to, Some(size), &mut see)? != size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        let end = line(content)?;
+        if end != b"\r\n" && end != b"\n" {
+            return Err(io::Error::other("a chunk longer than its size"));
+        }
+        frame(to, &end)?;
         total = total.saturating_add(size);
     }
     loop {
-        let line = line(content)?;
-        server.write_all(&line)?;
-        if line == b"\r\n" || line == b"\n" {
+        let trailer = line(content)?;
+        frame(to, &trailer)?;
+        if trailer == b"\r\n" || trailer == b"\n" {
             return Ok(total);
         }
     }
 }
 
 /// Reads a line with its end.
-fn line(content: &mut impl Read) -> io::Result<Vec<u8>> {
+fn line(content: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    while line.len() < MAX_LINE {
-        let mut byte = [0];
-        content.read_exact(&mut byte)?;
-        line.extend(byte);
-        if byte == *b"\n" {
-            return Ok(line);
-        }
+    let most = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
+    content.by_ref().take(most).read_until(b'\n', &mut line)?;
+    match line.ends_with(b"\n") {
+        true => Ok(line),
+        false if line.len() < MAX_LINE => Err(io::ErrorKind::UnexpectedEof.into()),
+        false => Err(io::Error::other("a line of a chunk is too long")),
     }
-    Err(io::Error::other("a line of a chunk is too long"))
 }
 
-/// Passes the answer on.
+/// Passes the answer on, and says what follows on the guest's connection.
 fn pass(
     inbox: &Inbox,
-    server: TcpStream,
-    answer: &head::AnswerHead,
-    rest: Vec<u8>,
-    method: &str,
+    server: &mut BufReader<TcpStream>,
+    answer: &AnswerHead,
+    head: &RequestHead,
     request: &mut Request,
-) {
+) -> io::Result<After> {
     let mut guest = inbox.outlet();
-    let carried = (|| {
-        guest.write_all(&answer.for_client())?;
-        if answer.is_empty(method) {
-            return Ok((0, None));
-        }
-        // The server was asked to close, so that what has no length ends all the same.
-        let limit = match answer.fields.length()? {
-            Some(Length::Bytes(len)) => Some(len),
-            _ => None,
-        };
-        let mut hash = Context::new(&SHA256);
-        let content = io::Cursor::new(rest).chain(server);
-        let received = relay::to_guest(content, &mut guest, limit, |bytes| hash.update(bytes))?;
-        match limit.is_none_or(|limit| limit == received) {
-            true => Ok((received, Some(hash.finish()))),
-            false => Err(io::Error::other(format!(
-                "cut short after {received} bytes"
-            ))),
-        }
-    })();
-    match carried {
-        Ok((received, digest)) => {
-            request.received = received;
-            request.sha256 = digest.and_then(|digest| digest.as_ref().try_into().ok());
-            relay::close(inbox);
-        }
-        // The connection is reset, so that the client does not take a part for the whole.
-        Err(error) => request.problem = Some(error.to_string()),
+    let length = answer.fields.length()?;
+    // A client of HTTP/1.0 knows no chunks: what it gets ends with its connection.
+    let framed = head.current || length != Some(Length::Chunked);
+    let stays = head.keeps_alive() && framed && answer.has_end(&head.method);
+    let after = if stays { After::Another } else { After::Close };
+    guest.write_all(&answer.for_client(stays, framed))?;
+    if answer.is_empty(&head.method) {
+        return Ok(after);
     }
+    let mut hash = Context::new(&SHA256);
+    let see = |bytes: &[u8]| hash.update(bytes);
+    request.received = match length {
+        Some(Length::Chunked) => chunks(server, &mut guest, framed, see)?,
+        Some(Length::Bytes(len)) => {
+            let received = relay::to_guest(server, &mut guest, Some(len), see)?;
+            if received < len {
+                return Err(io::Error::other(format!(
+                    "cut short after {received} bytes"
+                )));
+            }
+            received
+        }
+        Some(Length::ToEnd) | None => relay::to_guest(server, &mut guest, None, see)?,
+    };
+    request.sha256 = hash.finish().as_ref().try_into().ok();
+    Ok(after)
 }
 
-/// Takes a target apart: host, port, and what the server is asked for.
-fn target(url: &str) -> Result<(&str, u16, String), Refusal> {
-    let wrong = || Refusal::new(400, "a proxy is asked for a whole http:// URL");
-    let scheme = url
-        .get(..7)
-        .filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
-    let rest = scheme.and_then(|_| url.get(7..)).ok_or_else(wrong)?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    // Names and passwords in a URL are for nobody here.
-    let authority = authority.rsplit('@').next().unwrap_or(authority);
-    let (host, port) = split(authority).ok_or_else(wrong)?;
-    if host.is_empty() {
-        return Err(wrong());
+/// Whom a request is for.
+#[derive(Debug, PartialEq, Eq)]
+struct Target<'a> {
+    /// Host and port as they were written.
+    authority: &'a str,
+    host: &'a str,
+    port: u16,
+    /// What the server is asked for.
+    path: String,
+}
+
+impl<'a> Target<'a> {
+    fn read(url: &'a str) -> Result<Self, Refusal> {
+        let wrong = || Refusal::new(400, "a proxy is asked for a whole http:// URL");
+        let scheme = url
+            .get(..7)
+            .filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
+        let rest = scheme.and_then(|_| url.get(7..)).ok_or_else(wrong)?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        // Names and passwords in a URL are for nobody here.
+        let authority = authority.rsplit('@').next().unwrap_or(authority);
+        let (host, port) = split(authority).ok_or_else(wrong)?;
+        if host.is_empty() {
+            return Err(wrong());
+        }
+        let path = match path.starts_with('/') {
+            true => path.to_owned(),
+            false => format!("/{path}"),
+        };
+        Ok(Self {
+            authority,
+            host,
+            port: port.unwrap_or(80),
+            path,
+        })
     }
-    let path = match path.starts_with('/') {
-        true => path.to_owned(),
-        false => format!("/{path}"),
-    };
-    Ok((host, port.unwrap_or(80), path))
 }
 
 #[cfg(test)]
@@ -188,11 +277,16 @@ mod tests {
 
     #[test]
     fn targets_are_taken_apart() {
-        let found = |url| target(url).map_err(|refusal| refusal.status);
+        let found = |url| {
+            let target = Target::read(url).map_err(|refusal| refusal.status)?;
+            Ok((target.host, target.port, target.path))
+        };
         let path = |text: &str| text.to_owned();
         assert_eq!(found("http://a/b?c"), Ok(("a", 80, path("/b?c"))));
         assert_eq!(found("HTTP://u:p@a:8080"), Ok(("a", 8080, path("/"))));
         assert_eq!(found("http://[::1]:81?x"), Ok(("::1", 81, path("/?x"))));
+        let target = Target::read("http://u:p@a:8080/").unwrap();
+        assert_eq!(target.authority, "a:8080");
         for url in [
             "/b",
             "https://a/",
@@ -207,18 +301,27 @@ mod tests {
 
     #[test]
     fn chunks_are_carried_to_their_end_and_not_beyond() {
-        let mut input = &b"3\r\nabc\r\n0\r\n\r\nGET"[..];
-        let mut out = Vec::new();
-        assert_eq!(chunks(&mut input, &mut out).unwrap(), 3);
-        assert_eq!(
-            (out.as_slice(), input),
-            (&b"3\r\nabc\r\n0\r\n\r\n"[..], &b"GET"[..])
-        );
-        for wrong in ["x\r\n", "-1\r\n", "5\r\nabc", "fffffffffffffffff\r\n"] {
-            assert!(
-                chunks(&mut wrong.as_bytes(), &mut Vec::new()).is_err(),
-                "{wrong}"
-            );
+        let carried = |text: &str, framed| {
+            let (mut input, mut out, mut seen) = (text.as_bytes(), Vec::new(), Vec::new());
+            let len = chunks(&mut input, &mut out, framed, |bytes| {
+                seen.extend_from_slice(bytes)
+            })?;
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            Ok::<_, io::Error>((len, text(&out), text(&seen), text(input)))
+        };
+        let whole = "3\r\nabc\r\n1;x\r\nd\r\n0\r\nTrailer: x\r\n\r\n";
+        let (len, out, seen, rest) = carried(&format!("{whole}GET"), true).unwrap();
+        assert_eq!((len, out.as_str()), (4, whole));
+        assert_eq!((seen.as_str(), rest.as_str()), ("abcd", "GET"));
+        assert_eq!(carried(whole, false).unwrap().1, "abcd");
+        for wrong in [
+            "x\r\n",
+            "-1\r\n",
+            "5\r\nabc",
+            "fffffffffffffffff\r\n",
+            "1\r\nab\r\n",
+        ] {
+            assert!(carried(wrong, true).is_err(), "{wrong}");
         }
     }
 }

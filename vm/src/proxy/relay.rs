@@ -1,6 +1,6 @@
 //! Content between a guest's connection and a server.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -32,12 +32,9 @@ impl<'a> FromGuest<'a> {
     }
 }
 
-impl Read for FromGuest<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.piece.len() {
-            if self.over {
-                return Ok(0);
-            }
+impl BufRead for FromGuest<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.piece.len() && !self.over {
             match self.inbox.next(Some(self.limit)) {
                 Ok(Some(Item::Data(_, bytes))) => (self.piece, self.at) = (bytes, 0),
                 Ok(Some(Item::Close(_))) => self.over = true,
@@ -45,10 +42,18 @@ impl Read for FromGuest<'_> {
                 Ok(None) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
-        let rest = &self.piece[self.at..];
-        let len = rest.len().min(buf.len());
-        buf[..len].copy_from_slice(&rest[..len]);
-        self.at += len;
+        Ok(&self.piece[self.at..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at = (self.at + amount).min(self.piece.len());
+    }
+}
+
+impl Read for FromGuest<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.fill_buf()?.read(buf)?;
+        self.consume(len);
         Ok(len)
     }
 }

@@ -16,9 +16,8 @@ const STANDS: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 pub(super) fn serve(
     inbox: &Inbox,
-    mut input: FromGuest<'_>,
+    input: &mut FromGuest<'_>,
     head: &RequestHead,
-    rest: Vec<u8>,
     options: &Options,
     request: &mut Request,
 ) -> Result<(), Refusal> {
@@ -39,7 +38,7 @@ pub(super) fn serve(
         });
         received
     });
-    let sent = upward(&mut input, &rest, &server);
+    let sent = upward(input, &server);
     let received = match downward {
         Ok(thread) => thread.join().unwrap_or(Ok(0)),
         Err(error) => Err(error),
@@ -51,10 +50,9 @@ pub(super) fn serve(
 }
 
 /// Carries what the guest's program says to the server.
-fn upward(input: &mut FromGuest<'_>, rest: &[u8], mut server: &TcpStream) -> io::Result<u64> {
+fn upward(input: &mut FromGuest<'_>, mut server: &TcpStream) -> io::Result<u64> {
     let carried = (|| {
-        server.write_all(rest)?;
-        let mut sent = rest.len() as u64;
+        let mut sent = 0;
         let mut piece = vec![0; relay::PIECE];
         loop {
             match input.read(&mut piece)? {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use forger_vm::proxy::{self, Pattern};
+use forger_vm::proxy::{self, Observer, Pattern};
 
 use super::share::{self, Share};
 use crate::args::catalog::CatalogArgs;
@@ -202,7 +202,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST", help_heading = "Network")]
     pub(super) allow_host: Vec<Pattern>,
 
-    /// Writes one JSON object a line for each request: URL, status, size, SHA-256 [default: not]
+    /// Writes one JSON object a line for each request as it ends: URL, status, size, SHA-256 [default: not]
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     pub(super) net_log: Option<PathBuf>,
 }
@@ -218,9 +218,10 @@ pub(super) enum Net {
 
 impl Args {
     /// Returns what the guest may reach.
-    pub(super) fn proxy(&self) -> Option<proxy::Options> {
+    pub(super) fn proxy(&self, observer: Option<Observer>) -> Option<proxy::Options> {
         (self.net == Net::Proxy).then(|| proxy::Options {
             allow: self.allow_host.clone(),
+            observer,
             ..proxy::Options::default()
         })
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forger_fs::ext4::Image;
+use forger_vm::proxy::Request;
 use forger_vm::{Guest, Mounted, Options};
 
 use crate::args::Global;
@@ -26,6 +27,9 @@ pub(crate) use args::Args;
 use job::Done;
 use results::Results;
 use share::Shares;
+
+/// How long connections may take to end once their guest has.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// Runs the command in a guest.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
@@ -66,18 +70,29 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
     let authorities = authority::tar(&args.source.network.ca_file, &root.base)?;
     let shares = Shares::open(args, console)?;
     let secrets = secret::tar(&args.secret)?;
-    let options = options(args, &root, &shares)?;
+    let log = args
+        .net_log
+        .as_deref()
+        .map(request::Log::create)
+        .transpose()?;
+    let options = options(args, &root, &shares, log.as_ref())?;
     if args.cpus > 1 && backend.name() == "uml" {
         console.say("User-Mode Linux has one processor: --cpus is passed over");
+    }
+    if backend.is_emulation() {
+        console.say(
+            "warning: the guest is emulated, without KVM: expect it to take 10 to 30 times as long as this machine",
+        );
     }
     let planned = begin.elapsed();
     let guest = Guest::boot(&*backend, options)
         .map_err(|error| failure("cannot start the guest", error))?;
-    console.detail(&format!(
-        "the guest runs Linux {} by {}, kept from this machine by {}",
+    console.say(&format!(
+        "the guest runs Linux {} by {}, kept from this machine by {}; its disks are {}",
         guest.kernel(),
         guest.backend(),
-        guest.isolation()
+        guest.isolation(),
+        guest.access()
     ));
     if let Some(tar) = &authorities {
         guest
@@ -95,45 +110,59 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
     for line in guest.take_log() {
         console.say(&format!("the guest says: {line}"));
     }
-    if let Some(path) = &args.net_log {
-        request::write_log(path, &guest.requests())?;
-    }
-    let refused = guest
-        .requests()
-        .iter()
-        .filter(|request| request.status == Some(403))
-        .count();
-    if refused > 0 {
-        console.say(&format!("{refused} requests of the guest were refused"));
-    }
-    let code = match done? {
-        Done::Ended(code) => code,
+    let ended = match done? {
+        Done::Ended(code) => Ok(code),
         Done::Late(limit) => {
             guest.kill();
-            return Err(Failure::late(format!(
+            Err(Failure::late(format!(
                 "the job took longer than {} s",
                 limit.as_secs()
-            )));
+            )))
         }
     };
-    let wanted = results.are_wanted() || shares.are_kept();
+    let wanted = ended.is_ok() && (results.are_wanted() || shares.are_kept());
     if wanted {
         guest
             .shut_down()
             .map_err(|error| failure("cannot end the guest orderly", error))?;
-        results.make(&guest, &root, console)?;
-        shares.keep(&guest, console.signals())?;
     } else {
         // Nobody wants what it wrote.
         guest.kill();
     }
+    say_requests(&guest, log.as_ref(), console)?;
+    if wanted {
+        results.make(&guest, &root, console)?;
+        shares.keep(&guest, console.signals())?;
+    }
+    let code = ended?;
     if args.timings {
         say_timings(&guest, planned, job, begin.elapsed(), console);
     }
     Ok(code)
 }
 
-fn options(args: &Args, root: &root::Planned, shares: &Shares) -> Result<Options, Failure> {
+/// Says which requests were refused, and whether all were written down.
+fn say_requests(
+    guest: &Guest,
+    log: Option<&request::Log>,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    guest.settle(SETTLING);
+    let requests = guest.requests();
+    let refused = |request: &&Request| request.status == Some(403);
+    let refused = requests.iter().filter(refused).count();
+    if refused > 0 {
+        console.say(&format!("{refused} requests of the guest were refused"));
+    }
+    log.map_or(Ok(()), request::Log::finish)
+}
+
+fn options(
+    args: &Args,
+    root: &root::Planned,
+    shares: &Shares,
+    log: Option<&request::Log>,
+) -> Result<Options, Failure> {
     let now = (Environment::real().clock)();
     let seconds = u64::try_from(now.sec).unwrap_or(0);
     let mut mounts = shares.mounted()?;
@@ -160,7 +189,7 @@ fn options(args: &Args, root: &root::Planned, shares: &Shares) -> Result<Options
             .saturating_add(now.nsec.into()),
         seed: config::random()
             .map_err(|error| Failure::failed("cannot read random bytes").because(error))?,
-        proxy: args.proxy(),
+        proxy: args.proxy(log.map(request::Log::observer)),
         scratch: config::scratch_folder(),
         ..Options::default()
     };

@@ -8,10 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::disk::FileDisk;
-use super::served::{ServedDisk, Sockets};
-use super::{Disks, PRELOAD, pair};
-use crate::backend::{Inherited, Machine};
+use super::PRELOAD;
+use crate::backend::{CopiedDisk, Inherited, Machine, MachineDisk, ServedDisk, Sockets, pair};
 use crate::channel::RING_LEN;
 use crate::error::Error;
 use crate::scratch;
@@ -74,21 +72,24 @@ impl Line {
         Ok(())
     }
 
-    /// Adds the disks as files; returns them and their names in the guest.
-    pub(super) fn files(&mut self, machine: &Machine) -> Result<(Disks, Vec<Vec<u8>>), Error> {
+    /// Adds the disks as copies; returns them and their names in the guest.
+    pub(super) fn copied(
+        &mut self,
+        machine: &Machine,
+    ) -> Result<(Vec<MachineDisk>, Vec<Vec<u8>>), Error> {
         let (mut disks, mut devices) = (Vec::new(), Vec::new());
         // The first one is the ring.
         for (number, (disk, letter)) in machine.disks.iter().zip(&LETTERS[1..]).enumerate() {
-            let file = FileDisk::make(disk, &machine.scratch)?;
+            let file = CopiedDisk::make(disk, &machine.scratch)?;
             let path = self.inherit(file.again()?);
             // Flag d: it is data, whatever it begins with. Otherwise a header in it could name a file
             // of the host.
             let flags = if disk.read_only { "rd" } else { "d" };
             self.argument(&format!("ubd{}{flags}=", number + 1), &path);
-            disks.push(file);
+            disks.push(MachineDisk::Copied(file));
             devices.push([b"/dev/ubd", &[*letter][..]].concat());
         }
-        Ok((Disks::Files(disks), devices))
+        Ok((disks, devices))
     }
 
     /// Adds the disks as served from here; returns them and their names in the guest.
@@ -96,21 +97,21 @@ impl Line {
         &mut self,
         machine: &Machine,
         folder: &Path,
-    ) -> Result<(Disks, Vec<Vec<u8>>), Error> {
+    ) -> Result<(Vec<MachineDisk>, Vec<Vec<u8>>), Error> {
         Sockets::sweep(folder);
         let sockets = Sockets::make(folder)?;
         let (mut disks, mut devices) = (Vec::new(), Vec::new());
         for (number, (disk, letter)) in machine.disks.iter().zip(LETTERS).enumerate() {
-            let (served, socket) = ServedDisk::start(disk, number, &sockets)?;
+            let (served, socket) = ServedDisk::listening(disk, number, &sockets)?;
             let mut argument = OsString::from("virtio_uml.device=");
             argument.push(self.inherit(socket));
             // 2 is a block device.
             argument.push(":2");
             self.command.arg(argument);
-            disks.push(served);
+            disks.push(MachineDisk::Served(served));
             devices.push([b"/dev/vd", &[*letter][..]].concat());
         }
-        Ok((Disks::Served(disks), devices))
+        Ok((disks, devices))
     }
 
     /// Adds the ring.

@@ -18,29 +18,21 @@
 //! until the kernel's process is about to start. When this process is killed, the kernel's ends with it,
 //! and with that all others: nothing is left behind.
 
-mod disk;
 mod line;
 mod memory;
-mod served;
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forger_block::BlockRead;
-
-use super::{Backend, Child, Inherited, Instance, Isolation, Machine, Started};
+use super::{Access, Backend, Child, Inherited, Isolation, Machine, Running, Started, pair};
 use crate::console::Console;
 use crate::error::Error;
 use crate::initramfs::Module;
 
-use self::disk::FileDisk;
 use self::line::Line;
-use self::served::ServedDisk;
 
 /// What user-mode Linux is called in messages.
 const NAME: &str = "uml";
@@ -118,7 +110,7 @@ impl Uml {
     ///
     /// # Errors
     /// [`Error::Unusable`] with what the kernel said.
-    pub fn check_ptrace(&self) -> Result<(), Error> {
+    fn check_ptrace(&self) -> Result<(), Error> {
         self.probe()?;
         let (ours, theirs) = pair()?;
         let mut command = Command::new(&self.kernel);
@@ -187,6 +179,10 @@ impl Backend for Uml {
         memory::choose(&self.memory_folders, LEAST_MEMORY).map(drop)
     }
 
+    fn check(&self) -> Result<(), Error> {
+        self.check_ptrace()
+    }
+
     fn modules(&self) -> Result<Vec<Module>, Error> {
         let Some(path) = self.driver() else {
             return Ok(Vec::new());
@@ -216,9 +212,13 @@ impl Backend for Uml {
         let (channel, console) = line.channels()?;
         line.initramfs(&machine.initramfs, &machine.scratch)?;
         let ring = line.ring(&machine.scratch)?;
-        let (disks, devices) = match self.driver() {
-            Some(_) => line.served(&machine, &folder)?,
-            None => line.files(&machine)?,
+        let access = match self.driver() {
+            Some(_) => Access::Served,
+            None => Access::Copied,
+        };
+        let (disks, devices) = match access {
+            Access::Served => line.served(&machine, &folder)?,
+            Access::Copied => line.copied(&machine)?,
         };
         line.preload(&folder)?;
         let child = Child::start(line.command, line.inherited)?;
@@ -226,68 +226,11 @@ impl Backend for Uml {
             channel,
             ring: Some(ring),
             devices,
+            access,
             console: Console::listen(console)?,
             instance: Box::new(Running { child, disks }),
         })
     }
-}
-
-/// The disks of a guest.
-#[derive(Debug)]
-enum Disks {
-    Files(Vec<FileDisk>),
-    Served(Vec<ServedDisk>),
-}
-
-/// A guest that runs.
-#[derive(Debug)]
-struct Running {
-    child: Child,
-    disks: Disks,
-}
-
-impl Instance for Running {
-    fn kill(&self) {
-        self.child.kill();
-    }
-
-    fn wait(&self, limit: Duration) -> bool {
-        self.child.wait(limit)
-    }
-
-    fn disk(&self, number: usize) -> Result<Arc<dyn BlockRead>, Error> {
-        let none = || Error::Option {
-            option: "disks",
-            reason: format!("there is no disk {number}"),
-        };
-        match &self.disks {
-            Disks::Files(disks) => disks.get(number).ok_or_else(none)?.reader(),
-            Disks::Served(disks) => {
-                let disk = disks.get(number).ok_or_else(none)?;
-                if self.child.wait(Duration::ZERO) {
-                    disk.end()?;
-                }
-                Ok(disk.reader())
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill();
-        self.child.wait(Duration::from_secs(5));
-        if let Disks::Served(disks) = &self.disks {
-            for disk in disks {
-                // Nobody is left to be told.
-                let _ = disk.end();
-            }
-        }
-    }
-}
-
-fn pair() -> Result<(UnixStream, UnixStream), Error> {
-    UnixStream::pair().map_err(|error| Error::host("make a socket pair", error))
 }
 
 fn is_root() -> bool {

@@ -22,11 +22,11 @@ const TICK: i64 = 100_000_000;
 /// The folder of the sockets by which a machine finds its disks: it is gone before the machine starts,
 /// which inherits them.
 #[derive(Debug)]
-pub(super) struct Sockets(PathBuf);
+pub(crate) struct Sockets(PathBuf);
 
 impl Sockets {
     /// Makes a folder that nobody else may enter.
-    pub(super) fn make(above: &Path) -> Result<Self, Error> {
+    pub(crate) fn make(above: &Path) -> Result<Self, Error> {
         let process = std::process::id();
         for number in 0..10_000 {
             let path = above.join(format!("forger-{process}-{number}"));
@@ -44,7 +44,7 @@ impl Sockets {
     }
 
     /// Removes folders that processes which are gone left behind.
-    pub(super) fn sweep(above: &Path) {
+    pub(crate) fn sweep(above: &Path) {
         let Ok(entries) = fs::read_dir(above) else {
             return;
         };
@@ -84,7 +84,7 @@ fn remove(folder: &Path) -> std::io::Result<()> {
 
 /// A disk that is served until its machine is gone.
 #[derive(Debug)]
-pub(super) struct ServedDisk {
+pub(crate) struct ServedDisk {
     store: Arc<dyn BlockStore>,
     /// Set when the machine is gone, or will not come.
     gone: Arc<AtomicBool>,
@@ -92,8 +92,9 @@ pub(super) struct ServedDisk {
 }
 
 impl ServedDisk {
-    /// Serves a disk; returns it and its socket, by which it is found even when that has no name any more.
-    pub(super) fn start(
+    /// Serves a disk to a machine that connects by itself; returns it and its socket, by which it is found
+    /// even when that has no name any more.
+    pub(crate) fn listening(
         disk: &Disk,
         number: usize,
         sockets: &Sockets,
@@ -103,31 +104,49 @@ impl ServedDisk {
             .map_err(|error| Error::host(format!("listen at {}", path.display()), error))?;
         let socket = open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|error| Error::host(format!("open {}", path.display()), error))?;
+        let gone = Arc::new(AtomicBool::new(false));
+        let of_thread = Arc::clone(&gone);
+        let served = Self::start(disk, gone, move |served| {
+            match comes(&listener, &of_thread) {
+                true => vhost_user::accept(served, listener)?.wait(),
+                false => Ok(()),
+            }
+        })?;
+        Ok((served, socket))
+    }
+
+    /// Serves a disk to a machine that inherits the other end of the connection, which is returned.
+    pub(crate) fn connected(disk: &Disk) -> Result<(Self, OwnedFd), Error> {
+        let (ours, theirs) = super::pair()?;
+        let gone = Arc::new(AtomicBool::new(false));
+        let served = Self::start(disk, gone, move |served| {
+            vhost_user::connected(served, ours)?.wait()
+        })?;
+        Ok((served, theirs.into()))
+    }
+
+    fn start(
+        disk: &Disk,
+        gone: Arc<AtomicBool>,
+        serve: impl FnOnce(Served) -> Result<(), vhost_user::Error> + Send + 'static,
+    ) -> Result<Self, Error> {
         let served = match disk.read_only {
             true => Served::ReadOnly(Arc::clone(&disk.store) as Arc<dyn BlockRead>),
             false => Served::Writable(Arc::clone(&disk.store)),
         };
-        let gone = Arc::new(AtomicBool::new(false));
-        let of_thread = Arc::clone(&gone);
         let server = thread::Builder::new()
             .name("guest disk".to_owned())
-            .spawn(move || {
-                if !comes(&listener, &of_thread) {
-                    return Ok(());
-                }
-                vhost_user::accept(served, listener)?.wait()
-            })
+            .spawn(move || serve(served))
             .map_err(|error| Error::host("start a thread", error))?;
-        let disk = Self {
+        Ok(Self {
             store: Arc::clone(&disk.store),
             gone,
             server: Mutex::new(Some(server)),
-        };
-        Ok((disk, socket))
+        })
     }
 
     /// Ends a server whose machine is gone, and says whether it failed.
-    pub(super) fn end(&self) -> Result<(), Error> {
+    pub(crate) fn end(&self) -> Result<(), Error> {
         self.gone.store(true, Ordering::Release);
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         match server.take().map(JoinHandle::join) {
@@ -144,7 +163,7 @@ impl ServedDisk {
     }
 
     /// Reads what the disk holds.
-    pub(super) fn reader(&self) -> Arc<dyn BlockRead> {
+    pub(crate) fn reader(&self) -> Arc<dyn BlockRead> {
         Arc::clone(&self.store) as Arc<dyn BlockRead>
     }
 }

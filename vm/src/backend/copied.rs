@@ -1,4 +1,4 @@
-//! A disk as an unnamed sparse file.
+//! A disk that is copied into an unnamed sparse file, where a kernel has no driver for served ones.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -16,13 +16,13 @@ const PIECE: usize = 1 << 20;
 
 /// A copy of a disk that the guest reads and writes.
 #[derive(Debug)]
-pub(super) struct FileDisk {
+pub(crate) struct CopiedDisk {
     file: File,
 }
 
-impl FileDisk {
+impl CopiedDisk {
     /// Copies a disk, holes kept.
-    pub(super) fn make(disk: &Disk, scratch: &Path) -> Result<Self, Error> {
+    pub(crate) fn make(disk: &Disk, scratch: &Path) -> Result<Self, Error> {
         let file = scratch::file(scratch)?;
         let failed = |error| Error::host("write a copy of the disk", error);
         let len = disk.store.len();
@@ -44,14 +44,14 @@ impl FileDisk {
     }
 
     /// Returns another handle of the file.
-    pub(super) fn again(&self) -> Result<File, Error> {
+    pub(crate) fn again(&self) -> Result<File, Error> {
         self.file
             .try_clone()
             .map_err(|error| Error::host("copy a file", error))
     }
 
     /// Reads what the disk holds now.
-    pub(super) fn reader(&self) -> Result<Arc<dyn BlockRead>, Error> {
+    pub(crate) fn reader(&self) -> Result<Arc<dyn BlockRead>, Error> {
         Ok(Arc::new(FileReader::from_file(
             self.again()?,
             "the guest's disk",
