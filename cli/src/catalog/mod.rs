@@ -16,6 +16,8 @@ pub use entry::{Entry, is_name};
 pub use error::Error;
 pub use location::Location;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -66,10 +68,10 @@ impl Catalog {
                 version: catalog.version,
             });
         }
+        let mut keys = BTreeSet::new();
         for (index, entry) in catalog.entries.iter().enumerate() {
             entry.validate(place, index)?;
-            let same = |other: &&Entry| other.key() == entry.key();
-            if catalog.entries.iter().take(index).any(|other| same(&other)) {
+            if !keys.insert(entry.key()) {
                 return Err(Error::Twice {
                     place: place.to_owned(),
                     name: entry.name.clone(),

@@ -205,10 +205,7 @@ enum Run {
 }
 
 fn meta(shape: Shape, subject: Subject) -> impl Strategy<Value = Meta> {
-    let other = move || {
-        let share = if shape.all_times { 0.3 } else { 0.0 };
-        option::weighted(share, time())
-    };
+    let other = || share(0.3, shape.all_times, time());
     let times = (option::weighted(0.9, time()), other(), other(), other());
     let owners = (id(), id());
     let flags = (flags(shape.flags, subject), project(shape.flags));
@@ -226,6 +223,15 @@ fn meta(shape: Shape, subject: Subject) -> impl Strategy<Value = Meta> {
             xattrs,
         },
     )
+}
+
+/// Makes something in a share of cases, where it is wanted at all: proptest takes no share of nothing.
+fn share<S: Strategy>(
+    share: f64,
+    wanted: bool,
+    what: S,
+) -> impl Strategy<Value = Option<S::Value>> {
+    option::weighted(share, what).prop_map(move |made| made.filter(|_| wanted))
 }
 
 fn id() -> impl Strategy<Value = u32> {
@@ -272,17 +278,15 @@ fn flags(with: bool, subject: Subject) -> impl Strategy<Value = InodeFlags> {
         ],
         Subject::Symlink | Subject::Special => vec![0],
     };
-    let share = if with { 0.1 } else { 0.0 };
     let set = vec(select(possible), 1..=2);
-    option::weighted(share, set).prop_map(|set| {
+    share(0.1, with, set).prop_map(|set| {
         let set = set.unwrap_or_default();
         InodeFlags(set.into_iter().fold(0, |all, flag| all | flag))
     })
 }
 
 fn project(with: bool) -> impl Strategy<Value = u32> {
-    let share = if with { 0.05 } else { 0.0 };
-    option::weighted(share, id()).prop_map(Option::unwrap_or_default)
+    share(0.05, with, id()).prop_map(Option::unwrap_or_default)
 }
 
 /// Makes attributes that fit an inode and one block of 4 KiB together.

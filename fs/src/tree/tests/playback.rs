@@ -315,6 +315,17 @@ proptest! {
     }
 
     #[test]
+    fn trees_are_generated_without_what_is_not_wanted(
+        tree in arbitrary::tree(Shape { all_times: false, flags: false, ..Shape::default() })
+    ) {
+        for (_, node) in tree.iter() {
+            let Meta { atime, ctime, crtime, flags, project, .. } = node.meta;
+            prop_assert_eq!((atime, ctime, crtime), (None, None, None));
+            prop_assert_eq!((flags.0, project), (0, 0));
+        }
+    }
+
+    #[test]
     fn generated_attributes_fit_a_block(tree in arbitrary::tree(Shape::default())) {
         for (_, node) in tree.iter() {
             let xattrs = node.meta.xattrs.iter();
