@@ -2,7 +2,7 @@
 
 /// What a server wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// Name and password.
     Basic,
     /// A token of a service.
@@ -20,7 +20,8 @@ pub(super) enum Challenge {
 
 impl Challenge {
     /// Reads the challenges of all headers of an answer; a token is preferred to a password.
-    pub(super) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
+    #[must_use]
+    pub fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut basic = None;
         for (scheme, parameters) in headers.flat_map(challenges) {
             let value = |name: &str| {

@@ -41,6 +41,7 @@ mod tests;
 mod token;
 mod upload;
 
+pub use challenge::Challenge;
 pub use config_file::{ConfigFile, Entry, parse_auth_file};
 pub use credentials::{Anonymous, Credentials, Keychain};
 pub use download::open_url;
