@@ -1,5 +1,7 @@
 //! Registries: artifacts, images, tags and users, judged by Debian's registry and skopeo.
 
+mod guarded;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -9,6 +9,22 @@ use std::time::{Duration, Instant};
 use crate::process::{Run, Running};
 use crate::scratch::Scratch;
 
+/// Who may use a guarded registry.
+pub const USER: &str = "ann";
+/// The password of that user.
+pub const PASSWORD: &str = "s3cret";
+/// What `htpasswd -B` makes of it.
+const HASH: &str = "$2b$04$AaJThNIsaEfxNvOtp3Hi.uI2DNkltBvquIBVInsPsWg7hOwGXn26a";
+
+/// Makes an authority and a certificate of it for `localhost`.
+const CERTIFY: &str = r"
+curve='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+openssl req -x509 $curve -keyout ca.key -out ca.crt -subj /CN=authority -days 2
+openssl req $curve -keyout server.key -out server.csr -subj /CN=localhost
+echo subjectAltName=DNS:localhost > names
+openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt
+";
+
 /// A registry; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Registry {
@@ -23,6 +39,34 @@ impl Registry {
     /// When it does not answer within half a minute.
     #[must_use]
     pub fn start(folder: &Path) -> Self {
+        Self::configured(folder, "", " 200 ")
+    }
+
+    /// Starts a `docker-registry` that speaks TLS, with a certificate for `localhost` of the authority in `ca.crt`, and asks
+    /// for a name ([`USER`]) and a password ([`PASSWORD`]).
+    ///
+    /// # Panics
+    /// As [`start`](Self::start); when openssl fails.
+    #[must_use]
+    pub fn start_guarded(folder: &Path) -> Self {
+        let run = Run::new("bash").args(["-euc", CERTIFY]).dir(folder);
+        run.limit(60).ok();
+        fs::write(folder.join("users"), format!("{USER}:{HASH}\n")).expect("the folder is ours");
+        let at = |name: &str| folder.join(name).display().to_string();
+        let more = format!(
+            "  tls:\n    certificate: {}\n    key: {}\nauth:\n  htpasswd:\n    realm: forger\n    path: {}\n",
+            at("server.crt"),
+            at("server.key"),
+            at("users")
+        );
+        // What it says to somebody who speaks no TLS.
+        let mut registry = Self::configured(folder, &more, " 400 ");
+        registry.host = registry.host.replace("127.0.0.1", "localhost");
+        registry
+    }
+
+    /// Starts one with more in its configuration, and waits until its first line has `answer`.
+    fn configured(folder: &Path, more: &str, answer: &str) -> Self {
         // Between here and the start somebody else may take the port: then it is another one.
         for _ in 0..5 {
             let port = free_port();
@@ -30,7 +74,7 @@ impl Registry {
             let config = folder.join("registry.yml");
             let text = format!(
                 "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-                 rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {host}\n",
+                 rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {host}\n{more}",
                 folder.join("registry").display()
             );
             fs::write(&config, text).expect("the folder is ours");
@@ -39,7 +83,7 @@ impl Registry {
                 .arg(&config)
                 .limit(3600);
             let mut running = run.start().expect("docker-registry starts");
-            if answers(&host, &mut running) {
+            if answers(&host, &mut running, answer) {
                 return Self {
                     host,
                     _running: running,
@@ -68,7 +112,7 @@ fn free_port() -> u16 {
 }
 
 /// Waits until the registry answers; false where it ended instead.
-fn answers(host: &str, running: &mut Running) -> bool {
+fn answers(host: &str, running: &mut Running, answer: &str) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(30) && running.runs() {
         if let Ok(mut stream) = TcpStream::connect(host) {
@@ -76,7 +120,7 @@ fn answers(host: &str, running: &mut Running) -> bool {
             let mut line = String::new();
             let asked = write!(stream, "GET /v2/ HTTP/1.0\r\nHost: {host}\r\n\r\n");
             let read = BufReader::new(stream).read_line(&mut line);
-            if asked.is_ok() && read.is_ok() && line.contains(" 200 ") {
+            if asked.is_ok() && read.is_ok() && line.contains(answer) {
                 return true;
             }
         }

@@ -107,6 +107,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Returns how long a registry asks to wait.
+    pub(super) fn asks_to_wait(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { after, .. } => *after,
+            _ => None,
+        }
+    }
+}
+
 impl From<Error> for crate::Error {
     fn from(error: Error) -> Self {
         Self::Other(Box::new(error))

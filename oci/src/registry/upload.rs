@@ -2,6 +2,7 @@
 //! ([distribution-spec, "Pushing blobs"](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs)).
 
 use std::io::Read;
+use std::time::Duration;
 
 use super::repository::Repository;
 use super::session::{Session, received};
@@ -79,7 +80,7 @@ impl Upload<'_> {
             if self.repository.has_blob(&self.digest, self.blob.size())? {
                 return Ok(());
             }
-            let Some(wait) = client.schedule().wait(attempt, None) else {
+            let Some(wait) = client.schedule().wait(attempt, error.asks_to_wait()) else {
                 return Err(error.into());
             };
             client.pause(wait, &error.to_string())?;
@@ -162,10 +163,10 @@ impl Upload<'_> {
                 Way::Chunks,
             )),
             status if is_transient(status) || status == 404 => {
-                let way = if status == 404 {
-                    Way::Whole
-                } else {
-                    Way::Chunks
+                // Chunks are more requests, not fewer.
+                let way = match status {
+                    404 | 429 => Way::Whole,
+                    _ => Way::Chunks,
                 };
                 Err(Trouble::Again(self.refusal(Method::Put, response), way))
             }
@@ -218,7 +219,7 @@ impl Upload<'_> {
                 break;
             }
             // A registry that loses the same bytes twice, and says nothing, loses them for ever.
-            match client.schedule().wait(attempt, None) {
+            match client.schedule().wait(attempt, sent.asked) {
                 Some(wait) if !sent.accepted || attempt < 3 => client.pause(wait, &sent.reason)?,
                 _ => {
                     let error = self.stalled(session, window.offset, sent.reason);
@@ -239,6 +240,7 @@ impl Upload<'_> {
             .header("content-range", range)
             .body(Body::Bytes(&window.bytes))
             .once();
+        let mut asked = None;
         let reason = match self.send(&request) {
             Ok(response) if response.is_success() => {
                 session.follow(&response)?;
@@ -250,11 +252,14 @@ impl Upload<'_> {
                 return Ok(Sent {
                     has,
                     accepted: true,
+                    asked: None,
                     reason: "a part of a chunk is missing".to_owned(),
                 });
             }
             Ok(response) if response.status() == 416 || is_transient(response.status()) => {
-                self.refusal(Method::Patch, response).to_string()
+                let error = self.refusal(Method::Patch, response);
+                asked = error.asks_to_wait();
+                error.to_string()
             }
             Ok(response) if response.status() == 404 => {
                 let error = self.refusal(Method::Patch, response);
@@ -267,6 +272,7 @@ impl Upload<'_> {
         Ok(Sent {
             has: self.ask(session, end)?,
             accepted: false,
+            asked,
             reason,
         })
     }
@@ -324,6 +330,8 @@ struct Sent {
     has: Option<u64>,
     /// Whether it said that all is well.
     accepted: bool,
+    /// How long it asks to wait.
+    asked: Option<Duration>,
     /// What happened.
     reason: String,
 }

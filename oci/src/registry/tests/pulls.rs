@@ -139,6 +139,48 @@ fn manifests_are_bounded_huge_ones_and_endless_ones() {
 }
 
 #[test]
+fn a_manifest_that_is_cut_short_or_another_one_is_refused() {
+    let good = br#"{"schemaVersion":2,"manifests":[]}"#.to_vec();
+    let other = br#"{"schemaVersion":2,"manifests": []}"#.to_vec();
+    let reply = |bytes: &[u8]| {
+        let kind = MediaType::ImageIndex;
+        Reply::new(200).header("content-type", kind).body(bytes)
+    };
+    for bad in [reply(&good).cut(10), reply(&other), reply(&good[1..])] {
+        let server = Server::scripted(move |_, _| Some(Act::Reply(bad.clone())));
+        let descriptor = described_as(MediaType::ImageIndex, &good);
+        let read = blob::read(&repository(&server).0, &descriptor, 1000);
+        assert!(read.is_err());
+        let digest = Digest::of(&good);
+        let reference = format!("{}/team/app@{digest}", server.host()).parse().unwrap();
+        let (client, _) = client(http::Options::default());
+        let root = Repository::new(client, &reference, Arc::new(Anonymous), Options::default());
+        assert!(root.unwrap().root().is_err());
+    }
+}
+
+#[test]
+fn a_server_that_is_slow_but_gets_on_is_waited_for() {
+    // Each break comes after some progress: none of them is one too many.
+    let bytes = noise(9, 3 << 20);
+    let sent = bytes.clone();
+    let server = Server::scripted(move |seen, _| {
+        let reply = part(&sent, seen.header("range"));
+        let end = reply.body.len().min(300_000);
+        Some(Act::Reply(match end == reply.body.len() {
+            true => reply,
+            false => reply.cut(end),
+        }))
+    });
+    let (repository, clock) = repository(&server);
+    assert_eq!(pull(&repository, &bytes).unwrap(), bytes);
+    let waits = clock.waits.lock().unwrap();
+    assert_eq!(waits.len(), 10);
+    let first = waits[0].0;
+    assert!(waits.iter().all(|(wait, _)| *wait <= first * 2), "{waits:?}");
+}
+
+#[test]
 fn a_manifest_must_be_what_the_registry_calls_it() {
     let server = Server::scripted(|_, _| {
         let reply = Reply::new(200).header("docker-content-digest", Digest::of(b"another"));

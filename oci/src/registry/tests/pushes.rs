@@ -274,8 +274,58 @@ fn a_source_that_is_damaged_is_what_the_error_is_about() {
 }
 
 #[test]
+fn a_limit_on_requests_is_waited_for_in_the_middle_of_an_upload() {
+    for (chunk, method) in [(None, "PUT"), (Some(1000), "PATCH")] {
+        let mut limited = false;
+        let server = Server::scripted(move |seen, _| {
+            let limit = seen.is(method, UPLOADS) && !std::mem::replace(&mut limited, true);
+            limit.then(|| Act::Reply(Reply::new(429).header("retry-after", 7)))
+        });
+        let options = Options {
+            chunk,
+            ..Options::default()
+        };
+        let (repository, clock) =
+            repository_as(&server.host(), "team/app", Arc::new(Anonymous), options);
+        push(&server, &repository, &noise(15, 3000));
+        let waits = clock.waits.lock().unwrap();
+        let waits: Vec<u64> = waits.iter().map(|(wait, _)| wait.as_secs()).collect();
+        assert_eq!(waits, [7], "{method}");
+        // What was too often was not too much.
+        assert_eq!(server.count("PATCH", UPLOADS), if chunk.is_some() { 4 } else { 0 });
+    }
+}
+
+#[test]
+fn a_limit_on_requests_that_stays_is_what_an_upload_ends_with() {
+    let server = Server::scripted(|seen, _| {
+        let limited = Reply::new(429).header("retry-after", 3600);
+        seen.is("PUT", UPLOADS).then(|| Act::Reply(limited))
+    });
+    let (repository, clock) = repository(&server);
+    let bytes = noise(16, 3000);
+    let put = repository.put(&described(&bytes), &Shelf(vec![bytes]));
+    let error = put.unwrap_err().to_string();
+    assert!(error.contains("too many requests") && error.contains("3600 s"), "{error}");
+    assert!(clock.waits.lock().unwrap().is_empty());
+}
+
+#[test]
+fn tags_and_manifests_are_removed_where_the_registry_does_so() {
+    for (status, removed) in [(202, true), (405, false), (404, false)] {
+        let server = Server::scripted(move |seen, _| {
+            seen.is("DELETE", "/manifests/1")
+                .then(|| Act::Reply(Reply::new(status)))
+        });
+        let (repository, clock) = repository(&server);
+        assert_eq!(repository.remove().is_ok(), removed, "{status}");
+        assert!(clock.waits.lock().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn a_refusal_is_not_asked_again() {
-    for status in [403, 400] {
+    for status in [401, 403, 400] {
         let server = Server::scripted(move |seen, _| {
             seen.is("POST", UPLOADS)
                 .then(|| Act::Reply(Reply::new(status)))

@@ -117,6 +117,13 @@ impl Server {
         Self::with(Some(Arc::new(config)), Box::new(|_, _| None))
     }
 
+    pub(super) fn secure_and_scripted(
+        config: rustls::ServerConfig,
+        script: impl FnMut(&Seen, &mut Store) -> Option<Act> + Send + 'static,
+    ) -> Self {
+        Self::with(Some(Arc::new(config)), Box::new(script))
+    }
+
     fn with(tls: Option<Arc<rustls::ServerConfig>>, script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -156,6 +156,40 @@ fn a_token_that_ends_in_the_middle_of_a_blob_is_renewed() {
 }
 
 #[test]
+fn a_token_that_ends_in_the_middle_of_an_upload_is_renewed() {
+    use crate::blob::BlobSink;
+    // Before which requests it ends.
+    for (chunk, ends) in [(None, &["PUT"][..]), (Some(1000), &["PATCH", "PUT"])] {
+        let bytes = noise(8, 3500);
+        let service = Server::scripted(|_, store| {
+            let body = format!("{{\"token\":\"t{}\"}}", store.log.len());
+            Some(Act::Reply(Reply::new(200).body(body)))
+        });
+        let mut ended = 0;
+        let server = Server::scripted(move |seen, store| {
+            if ends.get(ended).is_some_and(|method| seen.is(method, "/uploads/")) {
+                ended += 1;
+                store.wants.as_mut().unwrap().0 = vec![format!("Bearer t{}", ended + 1)];
+            }
+            None
+        });
+        want_tokens(&server, &service, &["t1"]);
+        let options = Options {
+            chunk,
+            ..Options::default()
+        };
+        let keychain = Arc::new(Ann(basic()));
+        let (repository, clock) = repository_as(&server.host(), "team/app", keychain, options);
+        let shelf = Shelf(vec![bytes.clone()]);
+        repository.put(&described(&bytes), &shelf).unwrap();
+        let key = ("team/app".to_owned(), Digest::of(&bytes).to_string());
+        assert!(server.store().blobs[&key] == bytes);
+        assert_eq!(service.count("GET", "/token"), 1 + ends.len());
+        assert!(clock.waits.lock().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn an_identity_token_is_exchanged_and_a_bearer_token_shown_as_it_is() {
     let bytes = noise(4, 1000);
     let service =
@@ -255,6 +289,21 @@ fn credentials_do_not_follow_an_upload_to_another_host() {
             .all(|seen| seen.header("authorization").is_empty())
     );
     assert_eq!(elsewhere.count("PUT", ""), 1);
+}
+
+#[test]
+fn nothing_leads_from_tls_to_plain_http() {
+    let (pem, config) = authority("localhost");
+    let plain = Server::start();
+    let location = format!("http://{}/v2/team/app/tags/list", plain.host());
+    let server = Server::secure_and_scripted(config, move |_, _| {
+        Some(Act::Reply(
+            Reply::new(307).header("location", &location),
+        ))
+    });
+    let error = secure(&server, &[&pem]).tags().unwrap_err();
+    assert!(told(&error).contains("plain HTTP"), "{}", told(&error));
+    assert_eq!(plain.count("GET", ""), 0);
 }
 
 #[test]
