@@ -1,5 +1,8 @@
 //! Container images, judged by umoci and skopeo.
 
+mod destinations;
+mod stacks;
+
 use std::fs;
 use std::path::Path;
 

@@ -8,7 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use forger_tests::archive::{Archive, Member};
 use forger_tests::forger::forger;
+use forger_tests::images::{Layout, Packed};
 use forger_tests::process::{Output, Run, Running};
 use forger_tests::scratch::Scratch;
 use forger_tests::{disks, need, workspace};
@@ -253,12 +255,33 @@ fn a_filesystem_that_was_never_written_is_the_one_that_mkfs_makes() {
     let server = Server::start(&scratch, &tar, &["--mkfs", "--size", "300M"]);
     same(&made.to_string_lossy(), &server.uri());
     server.stop();
-    let refused = forger()
-        .arg("serve")
-        .arg(&sample)
-        .args(["--mkfs", "--socket", "never.sock"])
-        .output();
-    assert!(refused.errors().contains("only once"), "{refused}");
+}
+
+#[test]
+fn a_filesystem_of_what_can_be_read_only_once_is_served_as_well() {
+    need!("qemu-img", "gzip");
+    let scratch = Scratch::new();
+    let sample = workspace().join("testdata/sample-rootfs.tar.zst");
+    let mut layout = Layout::new(scratch.path("layout"));
+    let mut layer = Archive::new();
+    layer.push(&Member::file("srv/file", vec![7; 300_000]));
+    let image = layout.image(
+        &[(layer.finish(), Packed::Gzip)],
+        "amd64",
+        serde_json::json!({}),
+    );
+    layout.list(image, "app");
+    for source in [sample.to_string_lossy().into_owned(), layout.named("app")] {
+        let made = scratch.mkfs(Path::new(&source), "made.ext4", &["--size", "300M"]);
+        let server = Server::start(
+            &scratch,
+            Path::new(&source),
+            &["--mkfs", "--size", "300M", "-v"],
+        );
+        same(&made.to_string_lossy(), &server.uri());
+        server.stop();
+        fs::remove_file(made).unwrap();
+    }
 }
 
 #[test]

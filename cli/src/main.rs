@@ -18,6 +18,7 @@ mod medium;
 mod network;
 mod oci;
 mod output;
+mod planned;
 mod print;
 mod progress;
 mod remedy;

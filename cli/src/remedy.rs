@@ -143,6 +143,7 @@ pub(crate) fn catalog(what: String, error: Catalog) -> Failure {
 fn oci_help(error: &Oci) -> Option<String> {
     match error {
         Oci::Other(inner) => registry_help(inner.downcast_ref()?),
+        Oci::Foreign { .. } => Some("--fetch-foreign fetches it from there".to_owned()),
         Oci::Ambiguous { names, .. } => Some(format!("name one of them: {}", names.join(", "))),
         Oci::NoPlatform { platforms, .. } => Some(format!(
             "choose one with --platform: {}",
@@ -237,9 +238,20 @@ fn ignore_help(kind: &str) -> String {
 fn source_help(error: &Source) -> Option<String> {
     match error {
         Source::Tar(error) => tar_help(error),
-        Source::Other(error) => source_help(&error.downcast_ref::<InSource>()?.source),
+        Source::Other(error) => match error.downcast_ref::<InSource>() {
+            Some(inside) => source_help(&inside.source),
+            None => chained_help(&**error),
+        },
         _ => None,
     }
+}
+
+/// Helps with the first cause that there is help for.
+fn chained_help(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        let oci = error.downcast_ref::<Oci>().and_then(oci_help);
+        oci.or_else(|| error.downcast_ref::<Source>().and_then(source_help))
+    })
 }
 
 fn tar_help(error: &Tar) -> Option<String> {

@@ -11,7 +11,7 @@ use forger_fs::observe::{Note, Observer};
 use crate::blob::{Blobs, ImageSink, Images};
 use crate::manifest::Manifest;
 use crate::media_type::{is_manifest, layer_type};
-use crate::{Descriptor, Error, Result};
+use crate::{Descriptor, Error, Result, foreign};
 
 /// How deep indexes may stand in each other, the outermost included.
 const DEPTH: usize = 8;
@@ -98,13 +98,9 @@ impl CopyPlan {
             return Ok(());
         }
         if !is_manifest(descriptor.media_type()) {
-            let foreign =
+            let is_foreign =
                 layer_type(descriptor.media_type()).is_some_and(|layer| !layer.distributable);
-            let named = descriptor
-                .urls()
-                .as_ref()
-                .is_some_and(|urls| !urls.is_empty());
-            match foreign && named {
+            match is_foreign && foreign::urls(descriptor).is_some() {
                 true => self.elsewhere.push(descriptor.clone()),
                 false => self.blobs.push(descriptor.clone()),
             }
@@ -125,6 +121,14 @@ impl CopyPlan {
         }
         self.manifests.push(descriptor.clone());
         Ok(())
+    }
+
+    /// Takes layers along that registries may not give away. The source has to have them:
+    /// [`WithForeign`](crate::WithForeign) fetches them.
+    #[must_use]
+    pub fn with_foreign(mut self) -> Self {
+        self.blobs.append(&mut self.elsewhere);
+        self
     }
 
     /// Returns the manifest or index at the top.
@@ -157,7 +161,7 @@ impl CopyPlan {
     ) -> Result<Copied> {
         options.validate()?;
         for layer in &self.elsewhere {
-            let urls = layer.urls().as_deref().unwrap_or_default().join(", ");
+            let urls = foreign::urls(layer).unwrap_or_default().join(", ");
             observer.note(Note::Other(format!(
                 "layer {} may not be given away and is left out; it is to be had from {urls}",
                 layer.digest()
@@ -208,9 +212,11 @@ impl CopyPlan {
                 match reports.recv_timeout(INTERVAL) {
                     Ok(Ok(())) => observer.entry(),
                     Ok(Err(error)) => {
-                        // What fails after it fails because of it.
                         metered.stop();
-                        first = std::mem::replace(&mut first, Ok(())).and(Err(error));
+                        // What fails after it fails because of it, whoever reports first.
+                        if matches!(first, Ok(()) | Err(Error::Failed { .. })) {
+                            first = Err(error);
+                        }
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,

@@ -67,6 +67,16 @@ pub enum Error {
         /// Where.
         place: String,
     },
+    /// A layer may not be given away by registries, and the place has it not.
+    #[error("there is no layer {digest} in {place}; it may not be given away, and is said to be at {}", urls.join(", "))]
+    Foreign {
+        /// The layer's digest.
+        digest: String,
+        /// Where it was looked for.
+        place: String,
+        /// Where it is said to be.
+        urls: Vec<String>,
+    },
     /// A name does not say which of several images is meant.
     #[error("{place} has {count} images, and it is not said which is meant")]
     Ambiguous {
@@ -123,6 +133,12 @@ pub enum Error {
         what: String,
         /// The reason.
         source: io::Error,
+    },
+    /// Nothing can be put where something has failed before, which says why.
+    #[error("writing {place} has failed before")]
+    Failed {
+        /// The place.
+        place: String,
     },
     /// Another place for images, a registry say, reports an error of its own.
     #[error(transparent)]

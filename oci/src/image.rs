@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::blob::{self, Blobs, MANIFEST_LIMIT};
 use crate::layer::Written;
-use crate::layout::LayoutFolder;
 use crate::manifest::{Manifest, canonical, parse, parse_value};
+use crate::workshop::Workshop;
 use crate::{
     Descriptor, Digest, Error, ImageConfiguration, ImageManifest, MediaType, Platform, Result,
 };
@@ -133,11 +133,11 @@ impl Draft {
     ///
     /// # Errors
     /// [`Error::Json`] when what was changed is no configuration any more; whatever is wrong with the place.
-    pub fn write(mut self, layout: &LayoutFolder) -> Result<Descriptor> {
+    pub fn write(mut self, place: &dyn Workshop) -> Result<Descriptor> {
         strip_empty(&mut self.config);
         let config = canonical(&self.config);
         let parsed: ImageConfiguration = parse("the configuration", &config)?;
-        let config = layout.put_bytes(self.config_type.clone(), &config)?;
+        let config = place.put_bytes(self.config_type.clone(), &config)?;
         self.manifest.insert("schemaVersion".to_owned(), 2.into());
         self.manifest.insert(
             "mediaType".to_owned(),
@@ -159,7 +159,7 @@ impl Draft {
         }
         let manifest = canonical(&self.manifest);
         let _: ImageManifest = parse("the manifest", &manifest)?;
-        let mut root = layout.put_bytes(self.manifest_type, &manifest)?;
+        let mut root = place.put_bytes(self.manifest_type, &manifest)?;
         let platform = Platform::new(
             &parsed.os().to_string(),
             &parsed.architecture().to_string(),

@@ -14,12 +14,15 @@ pub mod manifest;
 pub mod media_type;
 pub mod registry;
 pub mod rootless;
+pub mod workshop;
 
 mod copy;
 mod digest;
 mod docker_archive;
 mod error;
+mod foreign;
 mod platform;
+mod range;
 mod reference;
 mod transport;
 
@@ -31,6 +34,7 @@ pub use copy::{Copied, CopyOptions, CopyPlan};
 pub use digest::{Algorithm, Digest, Hasher};
 pub use docker_archive::DockerArchive;
 pub use error::{Error, Result};
+pub use foreign::WithForeign;
 pub use platform::Platform;
 pub use reference::{DEFAULT_HOST, DEFAULT_TAG, Reference};
 pub use transport::{Name, Transport};

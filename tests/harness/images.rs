@@ -156,3 +156,32 @@ pub fn umoci_unpack(layout: &Path, name: &str, bundle: &Path) {
         .limit(300)
         .ok();
 }
+
+/// Splits an extracted tree by names into five layers and makes an image of them, by tar and umoci.
+const SPLIT: &str = r#"
+rm -rf "$W/layout" "$W"/part.*
+umoci init --layout "$W/layout"
+umoci new --image "$W/layout:app"
+cd "$D"
+find . -print0 | LC_ALL=C sort -z > "$W/names"
+split -t '\0' -n l/5 -d "$W/names" "$W/part."
+for part in "$W"/part.*; do
+    tar --create --no-recursion --null --files-from "$part" --xattrs --xattrs-include='*' --numeric-owner --file "$W/layer.tar"
+    umoci raw add-layer --image "$W/layout:app" "$W/layer.tar"
+    rm "$W/layer.tar" "$part"
+done
+"#;
+
+/// Makes an image of five layers, compressed by gzip, of a folder that root extracted; returns its layout, in which it is
+/// called `app`. Scratch files go to `work`, as the layout does.
+///
+/// # Errors
+/// When a tool fails.
+pub fn split(folder: &Path, work: &Path) -> Result<PathBuf, String> {
+    let run = Run::new("bash").args(["-euc", SPLIT]).env("D", folder);
+    let made = run.env("W", work).limit(1800).try_output()?;
+    match made.status.success() {
+        true => Ok(work.join("layout")),
+        false => Err(made.to_string()),
+    }
+}

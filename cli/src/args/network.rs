@@ -9,6 +9,9 @@ use forger_oci::http::{Proxies, Secret};
 /// How often what fails for the moment is repeated.
 const RETRIES: u32 = 5;
 
+/// How many blobs are copied at a time.
+const JOBS: u16 = 4;
+
 /// Options of every command that asks a server.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
@@ -41,6 +44,11 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "N", default_value_t = RETRIES, hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=50))]
     pub(crate) retries: u32,
 
+    /// Fetches layers that registries may not give away from the URLs that the image names, whatever hosts
+    /// those are; without it such layers are left out of copies, and images that need them are refused
+    #[arg(long)]
+    pub(crate) fetch_foreign: bool,
+
     /// Registries that the command names: with several, none of them is shown a secret that does not
     /// say which it is for.
     #[arg(skip)]
@@ -56,6 +64,7 @@ impl Default for NetworkArgs {
             tls: false,
             ca_file: Vec::new(),
             retries: RETRIES,
+            fetch_foreign: false,
             registries: Vec::new(),
         }
     }
@@ -66,8 +75,15 @@ impl Default for NetworkArgs {
 #[command(next_help_heading = "Network")]
 pub(crate) struct JobsArgs {
     /// Copies so many blobs at a time [default: 4]
-    #[arg(long, short = 'j', value_name = "N", default_value_t = 4, hide_default_value = true, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, short = 'j', value_name = "N", default_value_t = JOBS, hide_default_value = true, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
+}
+
+impl Default for JobsArgs {
+    /// As without options.
+    fn default() -> Self {
+        Self { jobs: JOBS }
+    }
 }
 
 /// What the environment says of the network.

@@ -96,15 +96,7 @@ fn copy(
     let network = Network::start(&args.network, &hosts, console)?;
     let options = registry::Options {
         chunk: args.chunk_size,
-        mount_from: match (source, dest) {
-            (Transport::Registry(from), Transport::Registry(to))
-                if from.host() == to.host() && from.repository() != to.repository() =>
-            {
-                vec![from.repository().to_owned()]
-            }
-            _ => Vec::new(),
-        },
-        ..registry::Options::default()
+        ..transfer::options(Some(source), dest)
     };
     console.start_phase("copy");
     let failed = |error| remedy::oci(format!("cannot copy {source} to {dest}"), error);
@@ -121,6 +113,7 @@ fn copy(
         sink: &*sink,
         root,
         jobs: args.jobs.jobs,
+        foreign: args.network.fetch_foreign,
     };
     let copied = transfer.run(console).map_err(failed)?;
     Ok(json!({

@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use forger_block::{PendingFile, check_target, is_zero};
+use forger_block::{BlockSink, ForwardFile, check_target, is_zero};
 use forger_fs::observe::Observer;
 use forger_oci::artifact::ArtifactFile;
 use forger_oci::blob::{self, Images};
@@ -78,6 +79,13 @@ pub(crate) struct Args {
     write: WriteArgs,
 }
 
+impl Args {
+    /// Returns where it goes, as it was named.
+    fn destination(&self) -> Option<&OsString> {
+        self.dest.as_ref().or(self.out.as_ref())
+    }
+}
+
 /// Pulls, and prints what came and where it is.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let typed = args.positional.as_ref().or(args.reference.as_ref());
@@ -101,6 +109,7 @@ fn text(object: &Value) -> String {
 fn pull(args: &Args, reference: &Reference, console: &mut Console) -> Result<Value, Failure> {
     let network = Network::start(&args.network, &[reference.host()], console)?;
     let repository = network.repository(reference, registry::Options::default())?;
+    let repository = Arc::new(repository);
     console.start_phase("pull");
     let choose = || {
         let root = repository.root()?;
@@ -109,43 +118,46 @@ fn pull(args: &Args, reference: &Reference, console: &mut Console) -> Result<Val
         }
         let platform = args.platform.as_ref();
         // What is no image for a platform is an artifact: taken as it is.
-        if let Manifest::Image(manifest) = Manifest::read(&repository, &root)?
+        if let Manifest::Image(manifest) = Manifest::read(&*repository, &root)?
             && let Some(file) = ArtifactFile::of(&manifest)?
         {
             return Ok((root, Some(file)));
         }
-        let image = manifest::image(&repository, &root, platform, &config::platform())?;
+        let image = manifest::image(&*repository, &root, platform, &config::platform())?;
         let file = ArtifactFile::of(&image.manifest)?;
         Ok((image.descriptor, file))
     };
     let (root, file) =
         choose().map_err(|error| remedy::oci(format!("cannot pull {reference}"), error))?;
-    let dest = args.dest.as_ref().or(args.out.as_ref());
+    let dest = args.destination();
     let place = dest.map(|dest| crate::oci::transport(dest)).transpose()?;
     match file {
         // In a layout an artifact is an image like any other.
         Some(file) if place.flatten().is_none() => {
             pull_file(args, &repository, &root, &file, dest, console)
         }
-        _ => pull_image(args, &repository, root, dest, console),
+        _ => {
+            let images = network.with_foreign(repository);
+            pull_image(args, reference, &*images, root, console)
+        }
     }
 }
 
 fn pull_image(
     args: &Args,
-    repository: &registry::Repository,
+    reference: &Reference,
+    images: &dyn Images,
     root: Descriptor,
-    dest: Option<&OsString>,
     console: &mut Console,
 ) -> Result<Value, Failure> {
-    let reference = repository.reference().clone();
-    let transport = destination(&reference, dest)?;
+    let transport = destination(reference, args.destination())?;
     let sink = crate::oci::create(&transport, args.write)?;
     let transfer = Transfer {
-        source: repository,
+        source: images,
         sink: &*sink,
         root,
         jobs: args.jobs.jobs,
+        foreign: args.network.fetch_foreign,
     };
     let copied = transfer
         .run(console)
@@ -231,7 +243,7 @@ fn write_file(
 ) -> Result<(), Failure> {
     let failed = |error| remedy::block(format!("cannot write {}", path.display()), error);
     check_target(path, write.force).map_err(failed)?;
-    let pending = PendingFile::for_target(path).map_err(failed)?;
+    let mut output = ForwardFile::create(path, crate::output::publish(write)).map_err(failed)?;
     let what = || format!("cannot pull {}", repository.reference());
     let unread = |error| {
         let error = forger_oci::Error::read(file.layer.digest().to_string(), error);
@@ -239,7 +251,7 @@ fn write_file(
     };
     let mut reader =
         blob::open(repository, &file.layer).map_err(|error| remedy::oci(what(), error))?;
-    let (mut at, mut buffer) = (0_u64, vec![0; PIECE]);
+    let mut buffer = vec![0; PIECE];
     loop {
         let count = fill(&mut reader, &mut buffer).map_err(unread)?;
         let piece = buffer.get(..count).unwrap_or_default();
@@ -249,18 +261,16 @@ fn write_file(
         if Observer::cancelled(console) {
             return Err(Failure::failed(what()));
         }
-        if count < PIECE || !is_zero(piece) {
-            pending.write_at(at, piece).map_err(failed)?;
-        }
         let count = u64::try_from(count).unwrap_or(0);
-        at = at.saturating_add(count);
+        match is_zero(piece) {
+            true => output.skip(count),
+            false => output.write(piece),
+        }
+        .map_err(failed)?;
         forger_disk::Progress::advance(console, count);
     }
-    pending.set_len(at).map_err(failed)?;
     console.finishing();
-    pending
-        .publish(crate::output::publish(write))
-        .map_err(failed)
+    Box::new(output).finish().map_err(failed)
 }
 
 /// Reads until a buffer is full, or the end.

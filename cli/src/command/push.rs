@@ -158,7 +158,7 @@ fn push(
             error,
         )
     };
-    let source = open(args, image, reference, console)?;
+    let source = network.with_foreign(open(args, image, reference, console)?);
     let mut root = source.root().map_err(failed)?;
     if args.platform.is_some() {
         let platform = args.platform.as_ref();
@@ -177,6 +177,7 @@ fn push(
         sink: &repository,
         root,
         jobs: args.jobs.jobs,
+        foreign: args.network.fetch_foreign,
     };
     let copied = transfer.run(console).map_err(failed)?;
     Ok(json!({

@@ -13,7 +13,7 @@ use crate::config::{self, Environment};
 use crate::exit::Failure;
 use crate::input::{Inputs, is_image};
 use crate::medium::Medium;
-use crate::output::scratch::Scratch;
+use crate::planned;
 use crate::progress::Console;
 use crate::remedy;
 
@@ -78,24 +78,15 @@ impl Planned {
             ..ext4::Options::default()
         };
         let mut inputs = Inputs::open(named, args, options.ignore, &environment, console)?;
-        let what = || format!("cannot make a filesystem from {}", named.shown());
-        if inputs.are_seekable() {
-            let planned = ext4::plan(&mut inputs.layers(), &options, console);
-            let (image, _) = planned.map_err(|error| remedy::ext4(what(), error))?;
-            return Ok(Self {
-                base: Arc::new(image),
-                way: "the filesystem was planned, not unpacked",
-            });
-        }
-        let mut scratch = Scratch::create()?;
-        let summary = ext4::write(&mut inputs.layers(), &options, &mut scratch, console)
-            .map_err(|error| remedy::ext4(what(), error))?;
-        let base = scratch
-            .into_reader(summary.size)
-            .map_err(|error| remedy::block(what(), error))?;
+        let planned = planned::filesystem(&mut inputs, &options, &named.shown(), console)?;
         Ok(Self {
-            base,
-            way: "the source can be read only once: the filesystem was written to a temporary file",
+            base: planned.disk,
+            way: match planned.is_written {
+                true => {
+                    "the source can be read only once: the filesystem was written to a temporary file"
+                }
+                false => "the filesystem was planned, not unpacked",
+            },
         })
     }
 

@@ -14,8 +14,6 @@ use forger_fs::tree::compare::{Body, Digests};
 use forger_fs::tree::{CollectError, Content, Meta, NodeId, Policy, Tree};
 
 use super::{Again, Opener, is_image};
-use crate::args::network::NetworkArgs;
-use crate::args::owner::Owner;
 use crate::args::read::ReadArgs;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::Environment;
@@ -43,8 +41,7 @@ impl Compared {
     /// What cannot be opened or read.
     pub(crate) fn open(
         typed: &OsStr,
-        read: &ReadArgs,
-        network: &NetworkArgs,
+        args: &SourceArgs,
         console: &mut Console,
     ) -> Result<Self, Failure> {
         let path = Path::new(typed);
@@ -52,15 +49,15 @@ impl Compared {
         let address = Address::parse(typed, |path| path.exists());
         let inside = address.path.is_some() || address.part.is_some();
         let mut compared = if oci::transport(typed)?.is_some() {
-            streamed(&named, Expect::Any, network, console)?
+            streamed(&named, Expect::Any, args, console)?
         } else if named.is_stdin() {
-            streamed(&named, Expect::Tar, network, console)?
+            streamed(&named, Expect::Tar, args, console)?
         } else if inside || (path.is_file() && is_image(path)) {
-            image(typed, read)?
+            image(typed, &args.read)?
         } else if path.is_dir() {
-            folder(&named, network, console)?
+            folder(&named, args, console)?
         } else {
-            streamed(&named, Expect::Tar, network, console)?
+            streamed(&named, Expect::Tar, args, console)?
         };
         lost_found::leave_out(&mut compared.tree, compared.start);
         Ok(compared)
@@ -91,29 +88,25 @@ fn image(typed: &OsStr, read: &ReadArgs) -> Result<Compared, Failure> {
     })
 }
 
-fn folder(
-    named: &Named,
-    network: &NetworkArgs,
-    console: &mut Console,
-) -> Result<Compared, Failure> {
+fn folder(named: &Named, args: &SourceArgs, console: &mut Console) -> Result<Compared, Failure> {
     let contents = Contents::open(&named.path).map_err(|error| {
         Failure::failed(format!("cannot take the folder {}", named.shown())).because(error)
     })?;
     let mut take = |_: &mut dyn Source, path: &[u8], size: u64| {
         Ok(Body::Content(contents.content(path, size)))
     };
-    collect(named, Expect::Folder, network, console, &mut take)
+    collect(named, Expect::Folder, args, console, &mut take)
 }
 
 /// Takes what is read once, in order: an archive, or the layers of a container image.
 fn streamed(
     named: &Named,
     expect: Expect,
-    network: &NetworkArgs,
+    args: &SourceArgs,
     console: &mut Console,
 ) -> Result<Compared, Failure> {
     let mut take = |source: &mut dyn Source, _: &[u8], _: u64| body(source);
-    collect(named, expect, network, console, &mut take)
+    collect(named, expect, args, console, &mut take)
 }
 
 /// Takes a content: as spans of the source's origin, else as digests.
@@ -149,18 +142,13 @@ type Take<'a> = dyn FnMut(&mut dyn Source, &[u8], u64) -> Result<Body, CollectEr
 fn collect(
     named: &Named,
     expect: Expect,
-    network: &NetworkArgs,
+    args: &SourceArgs,
     console: &mut Console,
     take: &mut Take<'_>,
 ) -> Result<Compared, Failure> {
     let environment = Environment::real();
-    let args = SourceArgs {
-        owner: Some(Owner::Keep),
-        network: network.clone(),
-        ..SourceArgs::default()
-    };
     let mut opener = Opener {
-        args: &args,
+        args,
         ignore: Default::default(),
         environment: &environment,
         console,

@@ -10,9 +10,10 @@ pub(crate) mod transfer;
 use std::path::Path;
 use std::sync::Arc;
 
-use forger_oci::Reference;
+use forger_oci::blob::Images;
 use forger_oci::http::{Client, Options, Roots, Schedule};
 use forger_oci::registry::{self, ConfigFile, Repository};
+use forger_oci::{Reference, WithForeign};
 
 use crate::args::network::NetworkArgs;
 use crate::config;
@@ -32,6 +33,7 @@ pub(crate) struct Network {
     client: Arc<Client>,
     keys: Arc<Keys>,
     tls: bool,
+    fetch_foreign: bool,
 }
 
 impl Network {
@@ -73,6 +75,7 @@ impl Network {
             client,
             keys: Arc::new(keys),
             tls: args.tls,
+            fetch_foreign: args.fetch_foreign,
         })
     }
 
@@ -104,6 +107,19 @@ impl Network {
     ) -> Result<(), Failure> {
         Repository::log_in(&self.client, host, keychain, self.tls)
             .map_err(|error| remedy::oci(format!("cannot log in to {host}"), error))
+    }
+
+    /// Lets layers of an image come from where it says, if there is leave.
+    pub(crate) fn with_foreign(&self, images: Arc<dyn Images>) -> Arc<dyn Images> {
+        match self.fetch_foreign {
+            true => Arc::new(WithForeign::new(images, Arc::clone(&self.client))),
+            false => images,
+        }
+    }
+
+    /// Tells whether layers may come from where an image says.
+    pub(crate) fn fetches_foreign(&self) -> bool {
+        self.fetch_foreign
     }
 
     /// Returns the client, for servers that are no registries.

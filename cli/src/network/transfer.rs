@@ -20,6 +20,8 @@ pub(crate) struct Transfer<'a> {
     pub(crate) root: Descriptor,
     /// How many blobs are copied at a time.
     pub(crate) jobs: u16,
+    /// Takes layers along that registries may not give away.
+    pub(crate) foreign: bool,
 }
 
 impl Transfer<'_> {
@@ -28,7 +30,10 @@ impl Transfer<'_> {
     /// # Errors
     /// Whatever is wrong with either place.
     pub(crate) fn run(&self, console: &mut Console) -> forger_oci::Result<Copied> {
-        let plan = CopyPlan::new(self.source, self.root.clone())?;
+        let mut plan = CopyPlan::new(self.source, self.root.clone())?;
+        if self.foreign {
+            plan = plan.with_foreign();
+        }
         console.meter().expect(plan.size());
         let options = CopyOptions {
             jobs: usize::from(self.jobs),
@@ -59,12 +64,29 @@ impl Observer for Watched<'_> {
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn source(transport: &Transport, network: &Network) -> Result<Arc<dyn Images>, Failure> {
-    match transport {
+    let images: Arc<dyn Images> = match transport {
         Transport::Registry(reference) => {
-            let repository = network.repository(reference, registry::Options::default())?;
-            Ok(Arc::new(repository))
+            Arc::new(network.repository(reference, registry::Options::default())?)
         }
-        local => oci::local(local),
+        local => oci::local(local)?,
+    };
+    Ok(network.with_foreign(images))
+}
+
+/// Returns how a registry is used as the place where an image of another place goes: what both have in one
+/// registry is mounted.
+pub(crate) fn options(source: Option<&Transport>, dest: &Transport) -> registry::Options {
+    let mount_from = match (source, dest) {
+        (Some(Transport::Registry(from)), Transport::Registry(to))
+            if from.host() == to.host() && from.repository() != to.repository() =>
+        {
+            vec![from.repository().to_owned()]
+        }
+        _ => Vec::new(),
+    };
+    registry::Options {
+        mount_from,
+        ..registry::Options::default()
     }
 }
 

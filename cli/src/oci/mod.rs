@@ -40,10 +40,12 @@ pub(crate) fn open(
     network: &NetworkArgs,
     console: &Console,
 ) -> Result<Arc<dyn Images>, Failure> {
-    match host(transport) {
-        Some(host) => transfer::source(transport, &Network::start(network, &[host], console)?),
-        None => local(transport),
+    let host = host(transport);
+    if host.is_none() && !network.fetch_foreign {
+        return local(transport);
     }
+    let hosts: Vec<&str> = host.into_iter().collect();
+    transfer::source(transport, &Network::start(network, &hosts, console)?)
 }
 
 /// Returns the registry that a transport names, if it does.
@@ -127,6 +129,7 @@ fn elsewhere(registry: &Transport) -> Failure {
 /// One image of a place, for one platform.
 pub(crate) struct Image {
     blobs: Arc<dyn Images>,
+    transport: Transport,
     shown: String,
     /// What the place has under the name: the image's manifest, or an index.
     pub(crate) root: Descriptor,
@@ -154,6 +157,7 @@ impl Image {
             manifest::image(&*blobs, &root, platform, &config::platform()).map_err(failed)?;
         Ok(Self {
             blobs,
+            transport: transport.clone(),
             shown: transport.to_string(),
             root,
             descriptor: selected.descriptor,
@@ -164,6 +168,16 @@ impl Image {
     /// Tells whether the image is one of several.
     pub(crate) fn is_in_index(&self) -> bool {
         self.root.digest() != self.descriptor.digest()
+    }
+
+    /// Returns where the image is.
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Returns the registry that has the image, if one does.
+    pub(crate) fn host(&self) -> Option<&str> {
+        host(&self.transport)
     }
 
     /// How the image is called in messages.

@@ -12,6 +12,7 @@ use super::wasm::{WASM_CONFIG, WASM_LAYER, WasmKind};
 use super::{ANY_BYTES, TITLE};
 use crate::blob::{Blobs, Images};
 use crate::manifest::canonical;
+use crate::range::RangeReader;
 use crate::{Algorithm, Descriptor, Digest, Error, Hasher, MediaType, Result};
 
 /// How much is read at a time, in bytes.
@@ -52,7 +53,7 @@ impl Packed {
         facts: &DiskFacts,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let qcow2 = start(&*file, name)?.starts_with(QCOW2);
+        let qcow2 = start(&file, name)?.starts_with(QCOW2);
         let (kind, ending) = if qcow2 {
             (DISK_LAYER, "qcow2")
         } else {
@@ -79,7 +80,7 @@ impl Packed {
         title: &str,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let Some(kind) = WasmKind::of(&start(&*file, name)?) else {
+        let Some(kind) = WasmKind::of(&start(&file, name)?) else {
             return Err(Error::invalid(
                 name,
                 "it is neither a WebAssembly module nor a component",
@@ -121,7 +122,7 @@ impl Packed {
         config: Vec<u8>,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let digest = digest(&*file, name, observer)?;
+        let digest = digest(&file, name, observer)?;
         let title = [(TITLE.to_owned(), shape.title.to_owned())];
         let mut layer = Descriptor::new(MediaType::from(shape.layer_type), file.len(), digest);
         layer.set_annotations(Some(title.into_iter().collect()));
@@ -162,10 +163,7 @@ struct Shape<'a> {
 impl Blobs for Packed {
     fn open_raw(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>> {
         if blob.digest() == self.layer.digest() {
-            return Ok(Box::new(Reading {
-                file: Arc::clone(&self.file),
-                at: 0,
-            }));
+            return Ok(Box::new(RangeReader::from(&self.file, 0)));
         }
         let wanted = Digest::try_from(blob.digest())?;
         let parts = [&self.config, &self.manifest];
@@ -180,12 +178,8 @@ impl Blobs for Packed {
 
     fn open_raw_at(&self, blob: &Descriptor, offset: u64) -> Result<Option<Box<dyn Read + Send>>> {
         let layer = blob.digest() == self.layer.digest();
-        Ok(layer.then(|| -> Box<dyn Read + Send> {
-            Box::new(Reading {
-                file: Arc::clone(&self.file),
-                at: offset,
-            })
-        }))
+        Ok(layer
+            .then(|| -> Box<dyn Read + Send> { Box::new(RangeReader::from(&self.file, offset)) }))
     }
 
     fn place(&self) -> String {
@@ -204,17 +198,17 @@ impl Images for Packed {
 }
 
 /// Returns the first bytes of a file, up to eight.
-fn start(file: &dyn BlockRead, name: &str) -> Result<Vec<u8>> {
-    let mut reader = Piecewise { file, at: 0 }.take(8);
+fn start(file: &Arc<dyn BlockRead>, name: &str) -> Result<Vec<u8>> {
+    let mut reader = RangeReader::from(file, 0).take(8);
     let mut bytes = Vec::new();
     let read = reader.read_to_end(&mut bytes);
     read.map_err(|error| Error::read(name, error))?;
     Ok(bytes)
 }
 
-fn digest(file: &dyn BlockRead, name: &str, observer: &mut dyn Observer) -> Result<Digest> {
+fn digest(file: &Arc<dyn BlockRead>, name: &str, observer: &mut dyn Observer) -> Result<Digest> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut reader = Piecewise { file, at: 0 };
+    let mut reader = RangeReader::from(file, 0);
     let mut buffer = vec![0; PIECE];
     loop {
         let read = match observer.cancelled() {
@@ -227,45 +221,6 @@ fn digest(file: &dyn BlockRead, name: &str, observer: &mut dyn Observer) -> Resu
         };
         hasher.update(piece);
         observer.advance(u64::try_from(count).unwrap_or(0));
-    }
-}
-
-/// Reads in order what can be read anywhere.
-struct Piecewise<'a> {
-    file: &'a dyn BlockRead,
-    at: u64,
-}
-
-impl Read for Piecewise<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.file.len().saturating_sub(self.at);
-        let count = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let window = buffer.get_mut(..count).unwrap_or_default();
-        self.file
-            .read_at(self.at, window)
-            .map_err(io::Error::other)?;
-        self.at = self.at.saturating_add(u64::try_from(count).unwrap_or(0));
-        Ok(count)
-    }
-}
-
-/// The same, of a file that is shared.
-struct Reading {
-    file: Arc<dyn BlockRead>,
-    at: u64,
-}
-
-impl Read for Reading {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut piecewise = Piecewise {
-            file: &*self.file,
-            at: self.at,
-        };
-        let count = piecewise.read(buffer)?;
-        self.at = piecewise.at;
-        Ok(count)
     }
 }
 

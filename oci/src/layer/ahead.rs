@@ -10,7 +10,7 @@ use super::hashing::{Expected, Verified};
 use super::source::LayerSource;
 use crate::blob::Blobs;
 use crate::media_type::layer_type;
-use crate::{Descriptor, Digest, Error, ImageManifest, Result};
+use crate::{Descriptor, Digest, Error, ImageManifest, Result, foreign};
 
 /// How layers are read.
 #[derive(Clone, Debug)]
@@ -191,13 +191,11 @@ impl Ahead {
 
 /// Says where a layer could be had that its place does not have.
 fn elsewhere(error: Error, layer: &Descriptor) -> Error {
-    match (error, layer.urls()) {
-        (Error::Missing { what, place }, Some(urls)) if !urls.is_empty() => Error::Missing {
-            what: format!(
-                "{what} (which registries may not give away; it is said to be at {})",
-                urls.join(", ")
-            ),
+    match (error, foreign::urls(layer)) {
+        (Error::Missing { place, .. }, Some(urls)) => Error::Foreign {
+            digest: layer.digest().to_string(),
             place,
+            urls: urls.to_vec(),
         },
         (error, _) => error,
     }

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::hashing::Hashing;
-use crate::layout::{BlobWriter, LayoutFolder};
 use crate::media_type::Compression;
+use crate::workshop::{BlobWriter, Workshop};
 use crate::{Algorithm, Descriptor, Digest, Error, MediaType, Result};
 
 /// A layer that takes the bytes of its archive.
@@ -37,11 +37,11 @@ impl LayerWriter {
     /// # Errors
     /// Whatever is wrong with the place.
     pub fn begin(
-        layout: &LayoutFolder,
+        place: &dyn Workshop,
         compression: Compression,
         level: Option<u32>,
     ) -> Result<Self> {
-        let blob = layout.begin()?;
+        let blob = place.begin()?;
         let failed = |error| Error::read("what is written", error);
         let output = match compression {
             Compression::Plain => Output::Plain(Box::new(blob)),

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use forger_block::{PendingFile, Publish, check_target};
+use forger_block::{BlockSink, ForwardFile, Publish, check_target};
 use forger_fs::source::{Entry, EntryKind};
-use forger_fs::tar::Writer;
+use forger_fs::tar::{WriteError, Writer};
 use forger_fs::tree::{Content, Meta, Time};
 use serde_json::json;
 
@@ -24,7 +24,6 @@ pub struct ArchiveSink {
     place: String,
     name: Option<String>,
     docker: bool,
-    publish: Publish,
     state: Mutex<State>,
 }
 
@@ -47,15 +46,11 @@ impl ArchiveSink {
         publish: Publish,
     ) -> Result<Self> {
         check_target(path, publish.force)?;
-        let file = Pending {
-            file: PendingFile::for_target(path)?,
-            at: 0,
-        };
+        let file = Pending(ForwardFile::create(path, publish)?);
         let sink = Self {
             place: path.display().to_string(),
             name,
             docker,
-            publish,
             state: Mutex::new(State {
                 writer: Some(Writer::new(file)),
                 blobs: BTreeSet::new(),
@@ -74,16 +69,18 @@ impl ArchiveSink {
     fn stream(&self, name: &str, size: u64, content: &mut dyn io::Read) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out, so that nothing more is written after an error.
-        let mut writer = state.writer.take().ok_or_else(|| self.finished())?;
+        let mut writer = state.writer.take().ok_or_else(|| self.failed())?;
         let entry = entry(name, EntryKind::File { size });
         let written = writer.append_stream(&entry, content);
-        written.map_err(|error| Error::Other(Box::new(error)))?;
+        written.map_err(cause)?;
         state.writer = Some(writer);
         Ok(())
     }
 
-    fn finished(&self) -> Error {
-        Error::invalid(self.place.clone(), "the archive is finished, or has failed")
+    fn failed(&self) -> Error {
+        Error::Failed {
+            place: self.place.clone(),
+        }
     }
 
     /// What docker wants to know: which blob is the configuration, which are the layers.
@@ -105,6 +102,19 @@ impl ArchiveSink {
             "RepoTags": tags,
             "Layers": layers,
         }])))
+    }
+}
+
+/// What is wrong with a blob says more than that its file could not be completed.
+fn cause(error: WriteError) -> Error {
+    match error {
+        WriteError::Content {
+            source: forger_block::Error::Io { source, .. },
+            ..
+        } if source.get_ref().is_some_and(|inner| inner.is::<Error>()) => {
+            Error::read("a blob", source)
+        }
+        error => Error::Other(Box::new(error)),
     }
 }
 
@@ -167,7 +177,7 @@ impl ImageSink for ArchiveSink {
         index::list(&mut list, root, self.name.as_deref())?;
         self.add(INDEX, &canonical(&list))?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut writer = state.writer.take().ok_or_else(|| self.finished())?;
+        let mut writer = state.writer.take().ok_or_else(|| self.failed())?;
         let failed = |error| Error::Other(Box::new(error));
         // Some readers want the folders too; they may come last.
         for folder in ["blobs", "blobs/sha256"] {
@@ -175,21 +185,17 @@ impl ImageSink for ArchiveSink {
             written.map_err(failed)?;
         }
         let file = writer.finish().map_err(failed)?;
-        Ok(file.file.publish(self.publish)?)
+        Ok(Box::new(file.0).finish()?)
     }
 }
 
-/// A pending file, written in order.
+/// A file that appears when it is finished.
 #[derive(Debug)]
-struct Pending {
-    file: PendingFile,
-    at: u64,
-}
+struct Pending(ForwardFile);
 
 impl Write for Pending {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.file.write_at(self.at, buf).map_err(io::Error::other)?;
-        self.at += buf.len() as u64;
+        self.0.write(buf).map_err(io::Error::other)?;
         Ok(buf.len())
     }
 

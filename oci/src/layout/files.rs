@@ -12,6 +12,7 @@ use forger_fs::decompress::{self, Format};
 use forger_fs::source::{BodyRun, EntryKind, Source};
 use forger_fs::tar;
 
+use crate::range::RangeReader;
 use crate::{Error, Result};
 
 /// How many members an archive may have.
@@ -97,7 +98,7 @@ impl Archive {
         let place = path.display().to_string();
         let failed = |error| Error::read(place.clone(), error);
         let file = FileReader::open(path)?;
-        let stream = Reading::new(Arc::new(file), 0, u64::MAX);
+        let stream = RangeReader::new(Arc::new(file), 0, u64::MAX);
         let stream = decompress::open(stream, &decompress::Options::default()).map_err(failed)?;
         let reader: Arc<dyn BlockRead> = match stream.format() {
             Format::Plain => Arc::new(FileReader::open(path)?),
@@ -117,7 +118,7 @@ impl Archive {
 
     /// Finds the members; the last of a name counts.
     fn list(&mut self) -> std::result::Result<(), forger_fs::source::Error> {
-        let input = Reading::new(Arc::clone(&self.reader), 0, u64::MAX);
+        let input = RangeReader::from(&self.reader, 0);
         let mut tar = tar::Reader::new(input).with_origin(Arc::clone(&self.reader));
         while let Some(entry) = tar.next_entry()? {
             let name = String::from_utf8_lossy(&entry.path).into_owned();
@@ -183,42 +184,12 @@ impl Files for Archive {
             return Ok(None);
         };
         let rest = size.saturating_sub(offset);
-        let reader = Reading::new(Arc::clone(&self.reader), at.saturating_add(offset), rest);
+        let reader = RangeReader::new(Arc::clone(&self.reader), at.saturating_add(offset), rest);
         Ok(Some((Box::new(reader), rest)))
     }
 
     fn place(&self) -> String {
         self.place.clone()
-    }
-}
-
-/// Reads a range in order.
-#[derive(Debug)]
-struct Reading {
-    inner: Arc<dyn BlockRead>,
-    at: u64,
-    left: u64,
-}
-
-impl Reading {
-    fn new(inner: Arc<dyn BlockRead>, at: u64, left: u64) -> Self {
-        let left = left.min(inner.len().saturating_sub(at));
-        Self { inner, at, left }
-    }
-}
-
-impl Read for Reading {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buf.len());
-        let Some(buf) = buf.get_mut(..count) else {
-            return Ok(0);
-        };
-        self.inner.read_at(self.at, buf).map_err(io::Error::other)?;
-        self.at = self.at.saturating_add(count as u64);
-        self.left = self.left.saturating_sub(count as u64);
-        Ok(count)
     }
 }
 

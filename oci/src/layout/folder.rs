@@ -2,17 +2,18 @@
 //! programs can write at once.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use forger_block::{PendingFile, Publish};
+use forger_block::{BlockSink, ForwardFile, PendingFile, Publish};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 use super::{INDEX, INDEX_LIMIT, Layout, MARK, MARK_TEXT, blob_path, index};
 use crate::blob::{BlobSink, Blobs, ImageSink, Images};
 use crate::manifest::{Manifest, canonical, parse_value};
-use crate::{Algorithm, Descriptor, Digest, Error, Hasher, MediaType, Name, Result, blob};
+use crate::workshop::{BlobWriter, Unnamed, Workshop};
+use crate::{Descriptor, Digest, Error, Name, Result, blob};
 
 /// How much is copied at a time, in bytes.
 const PIECE: usize = 256 << 10;
@@ -65,33 +66,6 @@ impl LayoutFolder {
     /// As [`Layout::open`].
     pub fn reader(&self) -> Result<Layout> {
         Layout::open(&self.path, self.name.clone())
-    }
-
-    /// Begins a blob whose digest is not known yet.
-    ///
-    /// # Errors
-    /// Whatever is wrong with the place.
-    pub fn begin(&self) -> Result<BlobWriter> {
-        let folder = self.path.join("blobs/sha256");
-        let failed = |error| forger_block::Error::io("create", folder.display().to_string(), error);
-        std::fs::create_dir_all(&folder).map_err(failed)?;
-        Ok(BlobWriter {
-            file: PendingFile::in_folder(&folder)?,
-            hasher: Hasher::new(Algorithm::Sha256),
-            len: 0,
-            sync: self.sync,
-        })
-    }
-
-    /// Writes a blob that is held in memory, and returns what refers to it.
-    ///
-    /// # Errors
-    /// Whatever is wrong with the place.
-    pub fn put_bytes(&self, media_type: MediaType, bytes: &[u8]) -> Result<Descriptor> {
-        let mut writer = self.begin()?;
-        let written = writer.write_all(bytes);
-        written.map_err(|error| Error::read("what is written", error))?;
-        writer.finish(media_type)
     }
 
     /// Lists a manifest under a name, in place of the one that had it.
@@ -189,11 +163,15 @@ impl LayoutFolder {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let file = PendingFile::for_target(self.path.join(name))?;
         file.write_at(0, bytes)?;
-        let publish = Publish {
+        Ok(file.publish(self.replacing())?)
+    }
+
+    /// How files are published: a blob that is damaged is replaced, and the list is by its next state.
+    fn replacing(&self) -> Publish {
+        Publish {
             force: true,
             sync: self.sync,
-        };
-        Ok(file.publish(publish)?)
+        }
     }
 }
 
@@ -226,23 +204,18 @@ impl BlobSink for LayoutFolder {
                 forger_block::Error::io("create", folder.display().to_string(), error)
             })?;
         }
-        let file = PendingFile::for_target(&path)?;
+        let mut file = ForwardFile::create(&path, self.replacing())?;
         let mut reader = blob::open(from, wanted)?;
-        let (mut buffer, mut at) = (vec![0; PIECE], 0);
+        let mut buffer = vec![0; PIECE];
         loop {
             let read = reader.read(&mut buffer);
             let count = read.map_err(|error| Error::read(format!("blob {digest}"), error))?;
             let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };
-            file.write_at(at, bytes)?;
-            at += count as u64;
+            file.write(bytes)?;
         }
-        let publish = Publish {
-            force: true,
-            sync: self.sync,
-        };
-        Ok(file.publish(publish)?)
+        Ok(Box::new(file).finish()?)
     }
 }
 
@@ -256,42 +229,33 @@ impl ImageSink for LayoutFolder {
     }
 }
 
-/// A blob that is being written; its name is its digest.
+impl Workshop for LayoutFolder {
+    fn begin(&self) -> Result<BlobWriter> {
+        let folder = self.path.join("blobs/sha256");
+        let failed = |error| forger_block::Error::io("create", folder.display().to_string(), error);
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        Ok(BlobWriter::new(Unpublished {
+            file: ForwardFile::over(PendingFile::in_folder(&folder)?, self.replacing())?,
+            publish: self.replacing(),
+        }))
+    }
+}
+
+/// A blob among others, which has no name yet.
 #[derive(Debug)]
-pub struct BlobWriter {
-    file: PendingFile,
-    hasher: Hasher,
-    len: u64,
-    sync: bool,
+struct Unpublished {
+    file: ForwardFile,
+    publish: Publish,
 }
 
-impl BlobWriter {
-    /// Publishes the blob, and returns what refers to it.
-    ///
-    /// # Errors
-    /// Whatever is wrong with the place.
-    pub fn finish(self, media_type: MediaType) -> Result<Descriptor> {
-        let digest = self.hasher.finish();
-        let publish = Publish {
-            force: true,
-            sync: self.sync,
-        };
-        self.file.publish_as(digest.hex(), publish)?;
-        Ok(Descriptor::new(media_type, self.len, digest))
-    }
-}
-
-impl Write for BlobWriter {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.file
-            .write_at(self.len, buf)
-            .map_err(io::Error::other)?;
-        self.hasher.update(buf);
-        self.len += buf.len() as u64;
-        Ok(buf.len())
+impl Unnamed for Unpublished {
+    fn write(&mut self, bytes: &[u8]) -> forger_block::Result<()> {
+        self.file.write(bytes)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn name(self: Box<Self>, digest: Digest) -> Result<()> {
+        let file = self.file.complete()?;
+        file.publish_as(digest.hex(), self.publish)?;
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::{Descriptor, Digest, Error, Name, Result};
 
 pub use archive::ArchiveSink;
 pub(crate) use files::{Archive, Files, small};
-pub use folder::{BlobWriter, LayoutFolder};
+pub use folder::LayoutFolder;
 pub(crate) use index::same_reference;
 pub use index::{REF_NAME, name_of};
 

@@ -2,27 +2,13 @@
 
 use std::fs;
 
+use forger_tests::images;
 use forger_tests::process::Run;
 use serde_json::Value;
 
-use super::Bench;
 use super::report::Report;
+use super::{Bench, measure};
 use crate::Outcome;
-
-/// Splits the extracted tar by names into five layers and makes an image of them.
-const MAKE: &str = r#"
-rm -rf layout bundle-*
-umoci init --layout layout
-umoci new --image layout:app
-cd "$D"
-find . -print0 | LC_ALL=C sort -z > "$W/names"
-split -t '\0' -n l/5 -d "$W/names" "$W/part."
-for part in "$W"/part.*; do
-    tar --create --no-recursion --null --files-from "$part" --xattrs --xattrs-include='*' --numeric-owner --file "$W/layer.tar"
-    umoci raw add-layer --image "$W/layout:app" "$W/layer.tar"
-    rm "$W/layer.tar" "$part"
-done
-"#;
 
 impl Bench {
     /// Flattens the image.
@@ -45,6 +31,11 @@ impl Bench {
             ),
         ];
         report.race(self.race("5 gzip layers -> ext4, against umoci", Some(0.5), umoci))?;
+        let output = self.out("output");
+        let run = Run::new(&self.forger).args(["mkfs", "-q", "--force", "oci:layout:app"]);
+        let run = run.arg(&output).dir(&self.dir).limit(600);
+        report.memory("mkfs oci:, 5 layers", measure::peak_memory(run)?);
+        fs::remove_file(output)?;
         Run::new("bash")
             .args(["-euc", "rm -rf bundle-*"])
             .dir(&self.dir)
@@ -55,17 +46,7 @@ impl Bench {
 
     fn image(&self) -> Outcome {
         self.inputs.extract()?;
-        let run = Run::new("bash")
-            .args(["-euc", MAKE])
-            .env("D", &self.inputs.folder);
-        let made = run
-            .env("W", &self.dir)
-            .dir(&self.dir)
-            .limit(1800)
-            .try_output()?;
-        if !made.status.success() {
-            return Err(made.to_string().into());
-        }
+        images::split(&self.inputs.folder, &self.dir)?;
         let run =
             Run::new(&self.forger).args(["oci", "inspect", "--output", "json", "oci:layout:app"]);
         let inspected: Value = serde_json::from_slice(&run.dir(&self.dir).try_output()?.stdout)?;

@@ -7,9 +7,12 @@ use std::ffi::OsString;
 use clap::ValueEnum;
 use forger_fs::observe::Observer;
 use forger_fs::tree::compare::Comparison;
+use forger_oci::Platform;
 
 use crate::args::network::NetworkArgs;
+use crate::args::owner::Owner;
 use crate::args::read::ReadArgs;
+use crate::args::source::SourceArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::input::compared::Compared;
@@ -25,7 +28,8 @@ use crate::remedy;
     arg_required_else_help = true,
     after_long_help = "\
 A and B are what mkfs takes as SOURCE, each: an ext2, ext3 or ext4 image, alone or on
-a disk (vm.qcow2#root), a path in one (rootfs.ext4:/etc), a tar of any compression, - for standard input, or a folder.
+a disk (vm.qcow2#root), a path in one (rootfs.ext4:/etc), a tar of any compression, - for standard input, a folder,
+or a container image (oci:DIR, oci-archive:FILE, docker-archive:FILE, oci://REGISTRY/NAME).
 
 Each name that is only in A (-), only in B (+) or differs (~) is one line, in order of the bytes of
 the names, a folder before what is in it, with what differs: type, mode, owner, size, content (and
@@ -44,11 +48,12 @@ Examples:
   forger diff rootfs.tar.zst rootfs.ext4
   forger diff --ignore times,owner rootfs.ext4:/etc ./etc
   docker export box | forger diff - rootfs.ext4
+  forger diff oci://debian:12 oci://debian:13 --platform linux/arm64
 
 Exit status: 0 equal, 1 different, 2 trouble: wrong usage, or something cannot be read."
 )]
 pub(crate) struct Args {
-    /// What it was: an image, a path in one, a tar, - or a folder
+    /// What it was: an image, a path in one, a tar, -, a folder or a container image
     #[arg(value_name = "A")]
     first: OsString,
 
@@ -65,6 +70,11 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     ignore: Vec<Ignored>,
+
+    /// The platform of container images for several: os/arch or os/arch/variant [default: linux and this
+    /// machine's architecture]
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
 
     #[command(flatten)]
     read: ReadArgs,
@@ -101,12 +111,18 @@ fn compare(args: &Args, global: Global, console: &mut Console) -> Result<bool, F
     if args.first == "-" && args.second == "-" {
         return Err(Failure::usage("A and B cannot both be standard input"));
     }
-    let network = NetworkArgs {
-        registries: oci::hosts([&args.first, &args.second])?,
-        ..args.network.clone()
+    let source = SourceArgs {
+        owner: Some(Owner::Keep),
+        platform: args.platform.clone(),
+        read: args.read.clone(),
+        network: NetworkArgs {
+            registries: oci::hosts([&args.first, &args.second])?,
+            ..args.network.clone()
+        },
+        ..SourceArgs::default()
     };
-    let first = Compared::open(&args.first, &args.read, &network, console)?;
-    let second = Compared::open(&args.second, &args.read, &network, console)?;
+    let first = Compared::open(&args.first, &source, console)?;
+    let second = Compared::open(&args.second, &source, console)?;
     let mut lines = Lines::start();
     let mut different = false;
     let what = || {

@@ -9,7 +9,7 @@ use forger_fs::source::Source;
 use forger_fs::tar;
 use forger_oci::layer::{LayerWriter, Written};
 
-use super::changed::{Changed, CompressArgs, WriteArgs, failed};
+use super::changed::{Changed, CompressArgs, DestinationArgs, WriteArgs, failed};
 use super::{ImageArgs, pack};
 use crate::args::Global;
 use crate::args::source::SourceArgs;
@@ -28,6 +28,7 @@ name, unless --to names another.
 Examples:
   forger oci append oci:image:latest layer.tar
   forger oci append oci:image:base app/ --to oci:image:app --compress zstd
+  forger oci append oci://debian:12 app/ --to oci://registry.example.org/app:1
 
 Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more).")]
 pub(super) struct Args {
@@ -38,8 +39,9 @@ pub(super) struct Args {
     #[arg(value_name = "LAYER", required = true)]
     layers: Vec<OsString>,
 
-    /// The image to make [default: IMAGE itself]
-    #[arg(short, long = "to", value_name = "OCI:DIR[:NAME]")]
+    /// The image to make: oci:DIR[:NAME], oci-archive:FILE, docker-archive:FILE or oci://REGISTRY/NAME
+    /// [default: IMAGE itself, in a layout]
+    #[arg(short, long = "to", value_name = "IMAGE")]
     to: Option<OsString>,
 
     #[command(flatten)]
@@ -58,22 +60,22 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn append(args: &Args, global: Global, console: &mut Console) -> Result<String, Failure> {
-    let image = args.image.open(console)?;
-    let mut changed = Changed::begin(
-        &image,
-        &args.image.transport()?,
-        args.to.as_ref(),
-        &args.write,
-    )?;
+    let (image, network) = args.image.open_for(args.to.as_ref(), console)?;
+    let to = DestinationArgs {
+        write: &args.write,
+        network: &network,
+    };
+    let mut changed = Changed::begin(&image, args.to.as_ref(), &to, console)?;
     changed.take_layers(&image)?;
     console.start_phase("append");
     for path in &args.layers {
+        let workshop = changed.destination.workshop();
         let written = match Path::new(path).is_dir() {
             true => {
                 let tree = pack::tree(path, &SourceArgs::default(), console)?;
-                pack::layer_of(&pack::empty(), &tree, &changed.layout, &args.compress)?
+                pack::layer_of(&pack::empty(), &tree, workshop, &args.compress)?
             }
-            false => archive(path, args.compress.begin(&changed.layout)?, console)?,
+            false => archive(path, args.compress.begin(workshop)?, console)?,
         };
         let name = Path::new(path)
             .file_name()
@@ -85,7 +87,7 @@ fn append(args: &Args, global: Global, console: &mut Console) -> Result<String, 
             .history(&format!("forger oci append {name}"), true);
         changed.draft.append(&written, history);
     }
-    changed.finish(global)
+    changed.finish(global, console)
 }
 
 /// Takes a tar as a layer, as it is, after a look whether it is one.

@@ -8,10 +8,10 @@ use forger_fs::tar::{WriteOptions, Writer};
 use forger_fs::tree::{Content, Tree};
 use forger_oci::layer::{self, LayerOptions};
 
-use super::changed::{Changed, CompressArgs, WriteArgs};
+use super::ImageArgs;
+use super::changed::{Changed, CompressArgs, DestinationArgs, WriteArgs};
 use super::pack::{empty, layer_of};
-use super::{ImageArgs, transport};
-use crate::args::{Global, run};
+use crate::args::Global;
 use crate::command::extract::tar::Sink;
 use crate::config;
 use crate::exit::Failure;
@@ -24,9 +24,9 @@ use crate::remedy;
 /// Makes one layer, or a tar, of all layers of an image
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-OUT is an image, oci:DIR[:NAME], or a tar: a file, or - for standard output. An image keeps its
-configuration; its history becomes one step. A tar is deterministic. forger mkfs IMAGE and forger
-make-bundle IMAGE make filesystems of images directly.
+OUT is an image (oci:DIR[:NAME], oci-archive:FILE, docker-archive:FILE, oci://REGISTRY/NAME), or a tar: a
+file, or - for standard output. An image keeps its configuration; its history becomes one step. A tar
+is deterministic. forger mkfs IMAGE and forger make-bundle IMAGE make filesystems of images directly.
 
 Examples:
   forger oci flatten oci:image:latest oci:image:flat
@@ -40,10 +40,6 @@ pub(super) struct Args {
     /// The image or tar to make
     #[arg(value_name = "OUT")]
     out: OsString,
-
-    /// Replaces a tar that is there
-    #[arg(long)]
-    force: bool,
 
     #[command(flatten)]
     compress: CompressArgs,
@@ -61,25 +57,25 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn flatten(args: &Args, global: Global, console: &mut Console) -> Result<String, Failure> {
-    let image = args.image.open(console)?;
+    let (image, network) = args.image.open_for(Some(&args.out), console)?;
     let place = crate::oci::transport(&args.out)?;
     if place.is_none() {
         return tar(args, &image, console).map(|()| String::new());
     }
-    let mut changed = Changed::begin(
-        &image,
-        &transport(&args.image.image)?,
-        Some(&args.out),
-        &args.write,
-    )?;
+    let to = DestinationArgs {
+        write: &args.write,
+        network: &network,
+    };
+    let mut changed = Changed::begin(&image, Some(&args.out), &to, console)?;
     let tree = tree(&image, console)?;
     console.start_phase("flatten");
-    let written = layer_of(&empty(), &tree, &changed.layout, &args.compress)?;
+    let workshop = changed.destination.workshop();
+    let written = layer_of(&empty(), &tree, workshop, &args.compress)?;
     changed.draft.clear_layers();
     changed
         .draft
         .append(&written, args.write.history("forger oci flatten", true));
-    changed.finish(global)
+    changed.finish(global, console)
 }
 
 /// Lays all layers of an image over each other.
@@ -102,11 +98,7 @@ pub(super) fn tree(image: &Image, console: &mut Console) -> Result<Tree<Content>
 }
 
 fn tar(args: &Args, image: &Image, console: &mut Console) -> Result<(), Failure> {
-    let write = run::WriteArgs {
-        force: args.force,
-        no_sync: args.write.no_sync,
-    };
-    let output = Output::check(&args.out, write)?;
+    let output = Output::check(&args.out, args.write.of_file())?;
     let tree = tree(image, console)?;
     let what = || format!("cannot make {}", output.product());
     let options = WriteOptions {

@@ -101,6 +101,21 @@ impl ImageArgs {
         let platform = self.platform.as_ref();
         oci::Image::open(&self.transport()?, platform, &self.network, console)
     }
+
+    /// Opens the image, of which another one is made at `dest`; returns how both are reached.
+    fn open_for(
+        &self,
+        dest: Option<&OsString>,
+        console: &Console,
+    ) -> Result<(oci::Image, NetworkArgs), Failure> {
+        let network = NetworkArgs {
+            registries: oci::hosts(dest.into_iter().chain([&self.image]))?,
+            ..self.network.clone()
+        };
+        let platform = self.platform.as_ref();
+        let image = oci::Image::open(&self.transport()?, platform, &network, console)?;
+        Ok((image, network))
+    }
 }
 
 /// Understands a transport.

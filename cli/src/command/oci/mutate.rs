@@ -6,7 +6,7 @@ use forger_oci::image::Draft;
 use serde_json::{Value, json};
 
 use super::ImageArgs;
-use super::changed::{Changed, WriteArgs};
+use super::changed::{Changed, DestinationArgs, WriteArgs};
 use crate::args::Global;
 use crate::exit::Failure;
 use crate::print::{self, Stream};
@@ -27,8 +27,9 @@ pub(super) struct Args {
     #[command(flatten)]
     image: ImageArgs,
 
-    /// The image to make [default: IMAGE itself]
-    #[arg(short, long = "to", value_name = "OCI:DIR[:NAME]")]
+    /// The image to make: oci:DIR[:NAME], oci-archive:FILE, docker-archive:FILE or oci://REGISTRY/NAME
+    /// [default: IMAGE itself, in a layout]
+    #[arg(short, long = "to", value_name = "IMAGE")]
     to: Option<OsString>,
 
     #[command(flatten)]
@@ -90,25 +91,24 @@ pub(super) struct RunArgs {
 /// Changes the image.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
     let mut console = Console::start(global)?;
-    let mutated = mutate(args, global, &console);
+    let mutated = mutate(args, global, &mut console);
     let text = console.conclude(mutated)?;
     print::result(Stream::Stdout, &text)
 }
 
-fn mutate(args: &Args, global: Global, console: &Console) -> Result<String, Failure> {
-    let image = args.image.open(console)?;
-    let mut changed = Changed::begin(
-        &image,
-        &args.image.transport()?,
-        args.to.as_ref(),
-        &args.write,
-    )?;
+fn mutate(args: &Args, global: Global, console: &mut Console) -> Result<String, Failure> {
+    let (image, network) = args.image.open_for(args.to.as_ref(), console)?;
+    let to = DestinationArgs {
+        write: &args.write,
+        network: &network,
+    };
+    let mut changed = Changed::begin(&image, args.to.as_ref(), &to, console)?;
     changed.take_layers(&image)?;
     args.run.apply(&mut changed.draft)?;
     changed
         .draft
         .history(args.write.history("forger oci mutate", false));
-    changed.finish(global)
+    changed.finish(global, console)
 }
 
 impl RunArgs {

@@ -1,4 +1,4 @@
-//! `forger oci pack SOURCE oci:DIR[:NAME]`
+//! `forger oci pack SOURCE IMAGE`
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use forger_fs::tree::{Content, Meta, Tree};
 use forger_oci::image::Draft;
 use forger_oci::layer::{self, Written};
-use forger_oci::layout::LayoutFolder;
 use forger_oci::rootless;
+use forger_oci::workshop::Workshop;
 
-use super::changed::{CompressArgs, WriteArgs, failed, finish};
+use super::changed::{CompressArgs, Destination, DestinationArgs, WriteArgs, failed};
 use super::mutate::RunArgs;
 use super::transport;
 use crate::args::Global;
@@ -31,13 +31,14 @@ setuid bits, capabilities and devices. Equal input and options give equal bytes.
 Examples:
   forger oci pack rootfs oci:image:latest --entrypoint /bin/app
   docker export box | forger oci pack - oci:image:box
+  forger oci pack rootfs docker-archive:app.tar:app:1
 
 Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more).")]
 pub(super) struct Args {
     #[arg(value_name = "SOURCE", help = SOURCE_HELP)]
     positional: OsString,
 
-    /// The image to make: oci:DIR[:NAME]
+    /// The image to make: oci:DIR[:NAME], oci-archive:FILE, docker-archive:FILE or oci://REGISTRY/NAME
     #[arg(value_name = "IMAGE")]
     image: OsString,
 
@@ -63,11 +64,17 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn pack(args: &Args, global: Global, console: &mut Console) -> Result<String, Failure> {
-    let place = transport(&args.image)?;
-    let tree = tree(&args.positional, &args.source, console)?;
-    let layout = args.write.layout(&place)?;
+    let mut source = args.source.clone();
+    source.network.registries = crate::oci::hosts([&args.positional, &args.image])?;
+    let to = DestinationArgs {
+        write: &args.write,
+        network: &source.network,
+    };
+    // What cannot be written to is said before anything is read.
+    let destination = Destination::open(transport(&args.image)?, None, &to, console)?;
+    let tree = tree(&args.positional, &source, console)?;
     console.start_phase("pack");
-    let written = layer_of(&empty(), &tree, &layout, &args.compress)?;
+    let written = layer_of(&empty(), &tree, destination.workshop(), &args.compress)?;
     let platform = args
         .source
         .platform
@@ -76,7 +83,7 @@ fn pack(args: &Args, global: Global, console: &mut Console) -> Result<String, Fa
     let mut draft = Draft::new(&platform);
     draft.append(&written, args.write.history("forger oci pack", true));
     args.run.apply(&mut draft)?;
-    finish(draft, &layout, &place, global)
+    destination.finish(draft, global, console)
 }
 
 /// Takes a source as a tree, with what an unpacked folder keeps in attributes.
@@ -122,10 +129,10 @@ pub(super) fn empty() -> Tree<Content> {
 pub(super) fn layer_of(
     lower: &Tree<Content>,
     upper: &Tree<Content>,
-    layout: &LayoutFolder,
+    workshop: &dyn Workshop,
     compress: &CompressArgs,
 ) -> Result<Written, Failure> {
-    let writer = compress.begin(layout)?;
+    let writer = compress.begin(workshop)?;
     let (writer, _) = layer::diff(lower, upper, writer, &Default::default())
         .map_err(|error| Failure::failed("cannot make the layer").because(error))?;
     writer.finish().map_err(failed)

@@ -14,11 +14,13 @@ use clap::ValueEnum;
 use forger_block::{BlockRead, Overlay};
 use forger_disk::Disk;
 use forger_disk::nbd::Export;
+use forger_oci::Platform;
 use serde_json::json;
 
 use self::door::{Address, Door};
 use self::source::Served;
 use super::convert;
+use crate::args::network::NetworkArgs;
 use crate::args::read::ReadArgs;
 use crate::args::run::WriteArgs;
 use crate::args::size::{self, human};
@@ -46,6 +48,7 @@ Examples:
   forger serve vm.vhdx#root --tcp 10809 --once
   forger serve vm.qcow2 --socket disk.sock --overlay memory --save changed.qcow2
   forger serve --mkfs rootfs.tar --size 4G --socket disk.sock --overlay file
+  forger serve --mkfs oci://debian:12 --socket disk.sock
   forger serve disk.raw --socket blk.sock --protocol vhost-user-blk --overlay memory
     qemu-system-x86_64 -chardev socket,id=c,path=blk.sock -device vhost-user-blk-pci,chardev=c \\
       -object memory-backend-memfd,id=m,size=1G,share=on -numa node,memdev=m -m 1G ...
@@ -53,13 +56,19 @@ Examples:
 Exit status: 0 done, or stopped by Ctrl-C while serving; 1 failed; 2 wrong usage."
 )]
 pub(crate) struct Args {
-    /// A disk (raw, qcow2, vhd, vhdx, vmdk), or a partition of it; with --mkfs a tar or an image
+    /// A disk (raw, qcow2, vhd, vhdx, vmdk), or a partition of it; with --mkfs whatever forger mkfs takes
     #[arg(value_name = "IMAGE[#PART]")]
     image: OsString,
 
-    /// Serves the ext4 that forger mkfs would make of IMAGE, a tar or an image, without writing it
+    /// Serves the ext4 that forger mkfs would make of IMAGE: without writing it where contents can be read
+    /// again (a tar, an image), else from a file without a name in TMPDIR (a container image)
     #[arg(long)]
     mkfs: bool,
+
+    /// The platform of a container image for several: os/arch or os/arch/variant [default: linux and
+    /// this machine's architecture]
+    #[arg(long, value_name = "OS/ARCH", requires = "mkfs")]
+    platform: Option<Platform>,
 
     /// Size of what --mkfs makes, a SIZE [default: content and free space]
     #[arg(long, value_name = "SIZE", value_parser = size::parse, requires = "mkfs")]
@@ -136,6 +145,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     read: ReadArgs,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 
     #[command(flatten)]
     write: WriteArgs,

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use forger::address::Address;
-use forger_block::BlockRead;
 use forger_disk::{Disk, Format};
 use forger_fs::ext4::{self, LockedFile, Size};
 
@@ -14,6 +13,7 @@ use crate::config::Environment;
 use crate::exit::Failure;
 use crate::input::Inputs;
 use crate::medium::Medium;
+use crate::planned;
 use crate::progress::Console;
 use crate::remedy;
 
@@ -89,11 +89,14 @@ pub(super) fn open(args: &Args, console: &mut Console) -> Result<Served, Failure
     })
 }
 
-/// Plans a filesystem, whose contents are read when a client wants them.
+/// Plans a filesystem, whose contents are read when a client wants them; of what can be read only once it
+/// is written to an unnamed file.
 fn plan(args: &Args, console: &mut Console) -> Result<Served, Failure> {
     let named = Named::any(args.image.clone());
     let source = SourceArgs {
         read: args.read.clone(),
+        platform: args.platform.clone(),
+        network: args.network.clone(),
         ..SourceArgs::default()
     };
     let environment = Environment::real();
@@ -106,22 +109,15 @@ fn plan(args: &Args, console: &mut Console) -> Result<Served, Failure> {
         options.size = Size::Exact(size - size % ext4::BLOCK_SIZE);
     }
     let mut inputs = Inputs::open(&named, &source, options.ignore, &environment, console)?;
-    if !inputs.are_seekable() {
-        return Err(Failure::failed(format!(
-            "cannot serve a filesystem made of {}: it can be read only once",
+    let planned = planned::filesystem(&mut inputs, &options, &named.shown(), console)?;
+    if planned.is_written {
+        console.detail(&format!(
+            "{} can be read only once: its filesystem is in an unnamed file",
             named.shown()
-        ))
-        .help("unpack it to a plain tar, or make the filesystem first with forger mkfs"));
+        ));
     }
-    let (image, _) = ext4::plan(&mut inputs.layers(), &options, console).map_err(|error| {
-        remedy::ext4(
-            format!("cannot make a filesystem from {}", named.shown()),
-            error,
-        )
-    })?;
-    let image: Arc<dyn BlockRead> = Arc::new(image);
     Ok(Served {
-        disk: Disk::ReadOnly(image),
+        disk: Disk::ReadOnly(planned.disk),
         from: From::Sources(Box::new(inputs)),
     })
 }

@@ -152,7 +152,9 @@ fn a_manifest_that_is_cut_short_or_another_one_is_refused() {
         let read = blob::read(&repository(&server).0, &descriptor, 1000);
         assert!(read.is_err());
         let digest = Digest::of(&good);
-        let reference = format!("{}/team/app@{digest}", server.host()).parse().unwrap();
+        let reference = format!("{}/team/app@{digest}", server.host())
+            .parse()
+            .unwrap();
         let (client, _) = client(http::Options::default());
         let root = Repository::new(client, &reference, Arc::new(Anonymous), Options::default());
         assert!(root.unwrap().root().is_err());
@@ -177,7 +179,10 @@ fn a_server_that_is_slow_but_gets_on_is_waited_for() {
     let waits = clock.waits.lock().unwrap();
     assert_eq!(waits.len(), 10);
     let first = waits[0].0;
-    assert!(waits.iter().all(|(wait, _)| *wait <= first * 2), "{waits:?}");
+    assert!(
+        waits.iter().all(|(wait, _)| *wait <= first * 2),
+        "{waits:?}"
+    );
 }
 
 #[test]

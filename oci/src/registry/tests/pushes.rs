@@ -292,7 +292,10 @@ fn a_limit_on_requests_is_waited_for_in_the_middle_of_an_upload() {
         let waits: Vec<u64> = waits.iter().map(|(wait, _)| wait.as_secs()).collect();
         assert_eq!(waits, [7], "{method}");
         // What was too often was not too much.
-        assert_eq!(server.count("PATCH", UPLOADS), if chunk.is_some() { 4 } else { 0 });
+        assert_eq!(
+            server.count("PATCH", UPLOADS),
+            if chunk.is_some() { 4 } else { 0 }
+        );
     }
 }
 
@@ -300,13 +303,16 @@ fn a_limit_on_requests_is_waited_for_in_the_middle_of_an_upload() {
 fn a_limit_on_requests_that_stays_is_what_an_upload_ends_with() {
     let server = Server::scripted(|seen, _| {
         let limited = Reply::new(429).header("retry-after", 3600);
-        seen.is("PUT", UPLOADS).then(|| Act::Reply(limited))
+        seen.is("PUT", UPLOADS).then_some(Act::Reply(limited))
     });
     let (repository, clock) = repository(&server);
     let bytes = noise(16, 3000);
     let put = repository.put(&described(&bytes), &Shelf(vec![bytes]));
     let error = put.unwrap_err().to_string();
-    assert!(error.contains("too many requests") && error.contains("3600 s"), "{error}");
+    assert!(
+        error.contains("too many requests") && error.contains("3600 s"),
+        "{error}"
+    );
     assert!(clock.waits.lock().unwrap().is_empty());
 }
 

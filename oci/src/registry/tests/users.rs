@@ -167,7 +167,10 @@ fn a_token_that_ends_in_the_middle_of_an_upload_is_renewed() {
         });
         let mut ended = 0;
         let server = Server::scripted(move |seen, store| {
-            if ends.get(ended).is_some_and(|method| seen.is(method, "/uploads/")) {
+            if ends
+                .get(ended)
+                .is_some_and(|method| seen.is(method, "/uploads/"))
+            {
                 ended += 1;
                 store.wants.as_mut().unwrap().0 = vec![format!("Bearer t{}", ended + 1)];
             }
@@ -297,9 +300,7 @@ fn nothing_leads_from_tls_to_plain_http() {
     let plain = Server::start();
     let location = format!("http://{}/v2/team/app/tags/list", plain.host());
     let server = Server::secure_and_scripted(config, move |_, _| {
-        Some(Act::Reply(
-            Reply::new(307).header("location", &location),
-        ))
+        Some(Act::Reply(Reply::new(307).header("location", &location)))
     });
     let error = secure(&server, &[&pem]).tags().unwrap_err();
     assert!(told(&error).contains("plain HTTP"), "{}", told(&error));
