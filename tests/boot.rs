@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use forger_tests::archive::{Archive, Member};
 use forger_tests::forger::forger;
 use forger_tests::judge::assert_clean;
-use forger_tests::need;
 use forger_tests::process::{Output, Run};
 use forger_tests::scratch::Scratch;
+use forger_tests::{need, workspace};
 
 /// A tar with what a boot partition is made from; the kernel is none.
 fn fake(scratch: &Scratch) -> PathBuf {
@@ -201,6 +201,90 @@ fn what_cannot_boot_is_refused_with_a_remedy() {
     }
     let made = disk(&empty, &out, &["--boot", "none"]);
     assert!(made.status.success(), "{made}");
+}
+
+#[test]
+fn compressed_images_are_sources_as_the_images_in_them() {
+    need!("zstd", "gzip", "xz");
+    let scratch = Scratch::new();
+    let tar = fake(&scratch);
+    let root = scratch.mkfs(&tar, "root.ext4", &[]);
+    let whole = scratch.path("whole.raw");
+    let made = disk(&tar, &whole, &[]);
+    assert!(made.status.success(), "{made}");
+    let image = scratch.path("whole.qcow2");
+    forger().arg("convert").arg(&whole).arg(&image).ok();
+    let expected = scratch.mkfs(&root, "expected.ext4", &[]);
+    for (tool, file, part) in [
+        ("zstd", &root, ""),
+        ("gzip", &image, "#root"),
+        ("xz", &whole, "#root"),
+    ] {
+        Run::new(tool).args(["-k", "-1"]).arg(file).ok();
+        let extension = if tool == "gzip" { "gz" } else { tool };
+        let extension = extension.trim_end_matches("d");
+        let packed = format!("{}.{extension}{part}", file.display());
+        let out = scratch.path("made.ext4");
+        forger().args(["mkfs", "--force", &packed]).arg(&out).ok();
+        assert_clean(&out);
+        if part.is_empty() {
+            Run::new("cmp").arg(&expected).arg(&out).ok();
+        }
+        let said = forger()
+            .arg("cat")
+            .arg(format!("{}:/home/me", out.display()))
+            .ok();
+        assert_eq!(said.text(), "my own\n");
+    }
+    // A disk with partitions says that one has to be named, and no archive is expected of it.
+    let packed = format!("{}.gz", image.display());
+    let refused = forger()
+        .args(["mkfs", &packed])
+        .arg(scratch.path("no.ext4"))
+        .output();
+    assert_eq!(refused.status.code(), Some(1), "{refused}");
+    assert!(refused.errors().contains("name one"), "{refused}");
+    let refused = forger().args(["mkfs", &format!("{}.xz", whole.display())]);
+    let refused = refused.arg(scratch.path("no.ext4")).output();
+    assert!(refused.errors().contains("name one"), "{refused}");
+}
+
+/// Replaces what differs from one root filesystem to another: numbers, units, words with digits, and how many
+/// kernels there are.
+fn masked(text: &str) -> Vec<String> {
+    let mask = |word: &str| match word {
+        word if word.contains(|c: char| c.is_ascii_digit()) => "#".to_owned(),
+        "KiB)" | "MiB)" | "GiB)" => "unit)".to_owned(),
+        "KiB," | "MiB," | "GiB," => "unit,".to_owned(),
+        word => word.to_owned(),
+    };
+    let line = |line: &str| line.split(' ').map(mask).collect::<Vec<_>>().join(" ");
+    let mut lines: Vec<String> = text.lines().map(line).collect();
+    lines.dedup();
+    lines
+}
+
+#[test]
+fn the_disk_in_the_readme_is_made_and_shown_as_it_says() {
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let (_, example) = readme
+        .split_once("$ forger disk ")
+        .expect("it has the example");
+    let (command, shown) = example.split_once('\n').unwrap();
+    let (shown, _) = shown.split_once("\n$ ").expect("another command follows");
+    let scratch = Scratch::new();
+    fs::rename(fake(&scratch), scratch.path("rootfs.tar")).unwrap();
+    let run = forger().arg("disk").args(command.split(' '));
+    let said = run.dir(scratch.root()).ok().text();
+    assert_eq!(masked(&said), masked(shown), "{said}");
+    let fixed = |text: &str| -> Vec<String> {
+        let parts = text.lines().filter(|line| line.starts_with("part "));
+        let sized = parts
+            .take(2)
+            .map(|line| line.rsplit_once(", ").unwrap().0.to_owned());
+        sized.collect()
+    };
+    assert_eq!(fixed(&said), fixed(shown), "{said}");
 }
 
 /// Reads a file of a disk.

@@ -156,6 +156,9 @@ fn converting_over_a_backing_file_stores_what_differs() {
     };
     for (number, (args, clusters)) in [
         ("", 2),
+        ("--compress zstd", 2),
+        ("--compress zlib:1 --threads 1 --qcow2-version 2", 4),
+        ("--compress zstd:1 --extended-l2", 2),
         ("--qcow2-version 2", 4),
         ("--extended-l2", 2),
         ("--backing-format raw --threads 1", 2),
@@ -181,12 +184,60 @@ fn converting_over_a_backing_file_stores_what_differs() {
     let image = scratch.path("last.qcow2");
     let leave = format!("--allow-backing={}", base.display());
     convert(
-        &scratch.path("0.qcow2"),
+        &scratch.path("1.qcow2"),
         &image,
         &["--backing", "middle.qcow2", &leave],
     );
     assert_equal(&disk, &image);
     assert_eq!(stored(&image), 2 * 65_536);
+}
+
+#[test]
+fn images_keep_their_data_in_another_file_as_qemu_makes_them() {
+    need!("qemu-img", "qemu-io");
+    let scratch = Scratch::new();
+    for (number, (args, raw)) in [
+        ("", false),
+        ("--data-file-raw", true),
+        ("--preallocation metadata --cluster-size 4K", false),
+        ("--preallocation full --extended-l2", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let image = scratch.path(&format!("{number}.qcow2"));
+        let data = scratch.path(&format!("{number}.data"));
+        let typed = data.display().to_string();
+        let own: Vec<&str> = args.split_whitespace().collect();
+        let output = create(&image, &[&own[..], &["--data-file", &typed, "9M"]].concat());
+        assert!(output.status.success(), "{output}");
+        assert_consistent(&image);
+        assert_eq!(fs::metadata(&data).unwrap().len(), 9 << 20);
+        let facts = &info(&image)["format-specific"]["data"];
+        assert_eq!(facts["data-file"], typed.as_str(), "{facts}");
+        assert_eq!(facts["data-file-raw"], raw, "{facts}");
+        let write = ["-c", "write -P 7 1M 3M", "-c", "write -P 8 0 1k"];
+        Run::new("qemu-io").args(write).arg(&image).ok();
+        assert_consistent(&image);
+        let back = scratch.path("back.raw");
+        let leave = format!("--allow-backing={typed}");
+        convert(&image, &back, &["--force", &leave]);
+        let mut disk = vec![0; 9 << 20];
+        disk[1 << 20..4 << 20].fill(7);
+        disk[..1024].fill(8);
+        assert!(fs::read(&back).unwrap() == disk, "{args}");
+        assert!(!raw || fs::read(&data).unwrap() == disk);
+        let checked = forger().arg("check").arg(&image).ok();
+        assert!(checked.text().starts_with("qcow2: clean\n"), "{checked}");
+    }
+    // A relative one stands in the image's folder.
+    fs::create_dir(scratch.path("vm")).unwrap();
+    let output = create(
+        &scratch.path("vm/a.qcow2"),
+        &["--data-file", "a.data", "1M"],
+    );
+    assert!(output.status.success(), "{output}");
+    assert_eq!(scratch.names("vm"), ["a.data", "a.qcow2"]);
 }
 
 #[test]
@@ -212,6 +263,15 @@ fn what_cannot_be_made_is_refused_and_leaves_nothing() {
     refused("1M --extended-l2 --cluster-size 8K", 2, "16 KiB");
     refused("--backing base.raw --preallocation full", 2, "extended L2");
     refused("1M --preallocation sparse", 2, "sparse");
+    refused("1M --data-file-raw", 2, "--data-file");
+    refused("1M --data-file new.qcow2", 2, "one file");
+    refused("1M --data-file data --qcow2-version 2", 2, "version 3");
+    refused(
+        "--data-file data --data-file-raw --backing base.raw",
+        2,
+        "backing",
+    );
+    assert_eq!(scratch.names(""), ["base.raw"]);
     refused("900000T", 1, "L1 table");
     let itself = forger().args(["create", "--force", "--backing", "base.raw"]);
     let itself = itself.args(["--format", "qcow2"]).arg(&base).output();

@@ -320,3 +320,58 @@ fn only_the_last_partition_grows_and_a_moved_end_is_found() {
     take_out(&scratch, &back);
     Run::new("qemu-img").args(["check", "-q"]).arg(&qcow2).ok();
 }
+
+#[test]
+fn partitions_of_an_mbr_grow_primary_and_logical() {
+    need!("mke2fs", "e2fsck", "sfdisk");
+    for (script, number, start) in [
+        (
+            "start=2048, size=20480, type=82\nstart=22528, size=81920, type=83\n",
+            2,
+            22_528,
+        ),
+        (
+            "start=2048, size=2048, type=83\nstart=4096, size=200000, type=5\n\
+             start=6144, size=10240, type=82\nstart=20480, size=81920, type=83\n",
+            6,
+            20_480,
+        ),
+    ] {
+        let scratch = Scratch::new();
+        let disk = scratch.path("disk.raw");
+        File::create(&disk).unwrap().set_len(100 * MIB).unwrap();
+        let sfdisk = || Run::new("sfdisk").arg("--quiet").arg(&disk);
+        sfdisk().stdin(format!("label: dos\n{script}")).ok();
+        let fs = [
+            "-q",
+            "-F",
+            "-b",
+            "4096",
+            "-E",
+            &format!("offset={}", start * 512),
+        ];
+        let run = Run::new("mke2fs").args(["-t", "ext4"]).args(fs);
+        run.arg(&disk).arg("40M").ok();
+        let name = format!("{}#{number}", disk.display());
+        let done = change("resize", &name, &["+100M"]);
+        assert!(done.status.success(), "{done}");
+        let dump = Run::new("sfdisk").arg("--json").arg(&disk).ok();
+        assert!(dump.errors().is_empty(), "{dump}");
+        let verified = Run::new("sfdisk").arg("--verify").arg(&disk).ok();
+        assert!(verified.errors().is_empty(), "{verified}");
+        let dump: serde_json::Value = serde_json::from_slice(&dump.stdout).unwrap();
+        let parts = dump["partitiontable"]["partitions"].as_array().unwrap();
+        let part = parts.last().unwrap();
+        assert_eq!(part["start"], start, "{dump}");
+        assert!(part["size"].as_u64().unwrap() * 512 >= 140 * MIB, "{dump}");
+        let out = scratch.path("part");
+        let run = forger().args(["convert", "--format", "raw", &name]);
+        run.arg(&out).ok();
+        assert_clean(&out);
+        assert_eq!(number_of_blocks(&out) * 4096, 140 * MIB);
+    }
+}
+
+fn number_of_blocks(image: &Path) -> u64 {
+    number(&superblock(image), "Block count")
+}

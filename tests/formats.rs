@@ -12,7 +12,7 @@ use forger_tests::scratch::Scratch;
 use crate::disk::{convert, json};
 
 /// Every way to write a disk: what `--format` and `--compress` say, and the file's name.
-const KINDS: [(&str, &[&str]); 14] = [
+const KINDS: [(&str, &[&str]); 15] = [
     ("a.raw", &[]),
     ("b.raw.zst", &[]),
     ("c.img.gz", &["--compress", "zlib:1"]),
@@ -27,6 +27,7 @@ const KINDS: [(&str, &[&str]); 14] = [
     ("l.vmdk", &["--compress", "zlib:1"]),
     ("m.simg", &[]),
     ("n.ova", &["--compress", "zlib:1"]),
+    ("o.raw.xz", &["--compress", "xz:1"]),
 ];
 
 /// A small disk of all kinds of contents, whose size every format can hold.
@@ -130,12 +131,13 @@ fn what_is_streamed_needs_no_temporary_file() {
         let format = match name.split_once('.') {
             _ if args.first() == Some(&"--format") => args[1],
             Some((_, "simg")) => "android-sparse",
-            Some((_, "raw.zst" | "img.gz")) => "raw",
+            Some((_, "raw.zst" | "img.gz" | "raw.xz")) => "raw",
             Some((_, format)) => format,
             None => unreachable!("every name has an extension"),
         };
         let compress = match name.rsplit_once('.') {
             Some((_, "zst")) => "--compress=zstd",
+            Some((_, "xz")) => "--compress=xz:1",
             _ if args.first() == Some(&"--compress") => "--compress=zlib:1",
             _ => "--quiet",
         };
@@ -207,12 +209,57 @@ fn compressed_disks_are_compared_and_looked_into() {
     let back = scratch.path("back.raw");
     convert(&squeezed, &back, &[]);
     assert!(fs::read(back).unwrap() == fs::read(&disk).unwrap());
+    // What is inside is checked as well.
+    let checked = forger().arg("check").arg(&squeezed).output();
+    assert!(
+        checked.text().starts_with("qcow2, xz: clean\n"),
+        "{checked}"
+    );
+    let mut bytes = fs::read(&image).unwrap();
+    // A refcount of the first block, which the header names by way of the table.
+    bytes[0x20001] ^= 2;
+    let damaged = scratch.file("damaged.qcow2", bytes);
+    let check = |image: &Path| forger().arg("check").arg(image).output();
+    let plain = check(&damaged);
+    assert!(matches!(plain.status.code(), Some(3 | 4)), "{plain}");
+    Run::new("xz").args(["-k", "-0"]).arg(&damaged).ok();
+    let packed = check(&scratch.path("damaged.qcow2.xz"));
+    assert_eq!(packed.status.code(), plain.status.code(), "{packed}");
+    assert_eq!(
+        packed.text(),
+        plain.text().replace("qcow2: ", "qcow2, xz: ")
+    );
     let mut bytes = fs::read(&squeezed).unwrap();
     bytes.truncate(bytes.len() / 2);
     let cut = scratch.file("cut.xz", bytes);
     let output = forger().arg("compare").arg(&disk).arg(&cut).output();
     assert_eq!(output.status.code(), Some(2), "{output}");
     assert!(output.errors().contains("cut short"), "{output}");
+}
+
+#[test]
+fn what_is_compressed_with_xz_is_what_xz_reads_and_as_small() {
+    need!("xz");
+    let scratch = Scratch::new();
+    // Longer than a block, so that threads have something to share.
+    let mut bytes = vec![0; 5 << 20];
+    for (at, byte) in (0_u32..).zip(&mut bytes[..4 << 20]) {
+        *byte = at.wrapping_mul(at >> 7).to_le_bytes()[1] & 0x1f;
+    }
+    let disk = scratch.file("disk.raw", &bytes);
+    let image = scratch.path("disk.raw.xz");
+    convert(&disk, &image, &["--compress", "xz:1"]);
+    Run::new("xz").arg("-t").arg(&image).ok();
+    let back = Run::new("xz").arg("-dc").arg(&image).ok().stdout;
+    assert!(back == bytes);
+    let one = scratch.path("one.raw.xz");
+    convert(&disk, &one, &["--compress", "xz:1", "--threads", "1"]);
+    assert!(fs::read(&one).unwrap() == fs::read(&image).unwrap());
+    let usual = scratch.path("usual.raw.xz");
+    convert(&disk, &usual, &[]);
+    let theirs = Run::new("xz").args(["-T1", "-c"]).arg(&disk).ok().stdout;
+    let (ours, theirs) = (fs::read(&usual).unwrap().len(), theirs.len());
+    assert!(ours * 100 <= theirs * 102, "{ours} of {theirs}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use forger_tests::judge::assert_clean;
 use forger_tests::process::{Output, Run};
 use forger_tests::scratch::Scratch;
 use forger_tests::{need, tools, workspace};
+use forger_vm::uml::PRELOAD;
 
 use crate::serve::Server;
 
@@ -49,7 +50,11 @@ fn user_mode_linux(scratch: &Scratch, socket: &Path, wrapped: impl Fn(Run) -> Ru
         ("init", 0o100_755, SCRIPT.as_bytes()),
     ]);
     let initrd = scratch.file("initrd", initrd);
-    let run = Run::new("linux.uml")
+    // Debian's kernel has no room for the registers that AMX adds; this stands between.
+    let preload = scratch.file("preload.so", PRELOAD);
+    let run = Run::new("env")
+        .arg(format!("LD_PRELOAD={}", preload.display()))
+        .arg(tools::find("linux.uml").expect("it was asked for"))
         .args([
             "mem=192M",
             "con0=null,fd:1",
@@ -63,10 +68,6 @@ fn user_mode_linux(scratch: &Scratch, socket: &Path, wrapped: impl Fn(Run) -> Ru
         .arg(format!("virtio_uml.device={}:2", socket.display()))
         .env("TMPDIR", scratch.root())
         .env("HOME", scratch.root())
-        .env(
-            "LD_PRELOAD",
-            std::env::var_os("UML_PRELOAD").unwrap_or_default(),
-        )
         .limit(120);
     wrapped(run).output()
 }
@@ -110,11 +111,6 @@ fn user_mode_linux_reads_and_changes_a_disk_that_an_ordinary_user_serves() {
     let server = Server::of(as_nobody(run), socket.clone());
     let machine = user_mode_linux(&scratch, &socket, as_nobody);
     let said = machine.text();
-    // Debian's kernel has no room for the registers that AMX adds, and ends its first process.
-    if said.contains("ptrace set fp regs failed") {
-        eprintln!("skipped: User-Mode Linux does not run on this processor");
-        return;
-    }
     // The machine has gone, and the server goes by itself.
     server.ended();
     let digest = |path: &Path| {

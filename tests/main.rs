@@ -5,6 +5,7 @@
 
 mod alone;
 mod boot;
+mod boundaries;
 mod bundle;
 mod catalog;
 mod check;

@@ -295,3 +295,97 @@ fn holes_are_not_read() {
     let offset = made["hash_offset"].to_string();
     assert_eq!(verdicts(&image, &image, root, &offset), (true, true));
 }
+
+#[test]
+fn trees_of_partitions_stand_in_partitions_and_are_checked_in_any_format() {
+    need!("veritysetup", "sfdisk");
+    let scratch = Scratch::new();
+    let tar = scratch.file("sample.tar", sample::rootfs());
+    let disk = scratch.path("disk.raw");
+    let (size, tree) = ("--root-size=100M", "--partition=tree:size=8M,format=none");
+    let args = ["--boot=none", "--arch=x86_64", "--no-grow-root", size, tree];
+    forger()
+        .arg("disk")
+        .arg(&tar)
+        .arg("-o")
+        .arg(&disk)
+        .args(args)
+        .ok();
+    let table = |disk: &Path| Run::new("sfdisk").arg("--dump").arg(disk).ok().text();
+    let before = table(&disk);
+    let root = format!("{}#root", disk.display());
+    let hashes = format!("{}#tree", disk.display());
+    let apart = scratch.path("apart");
+    let made = verity(Path::new(&root), &["--hash-file", &hashes]);
+    let again = verity(Path::new(&root), &["--hash-file", apart.to_str().unwrap()]);
+    assert_eq!(text(&made, "root_hash"), text(&again, "root_hash"));
+    assert_eq!(table(&disk), before);
+    let hash = text(&made, "root_hash").to_owned();
+    let part = |name: &str| {
+        let out = scratch.path(name);
+        let run = forger().args(["convert", "--force", "--format", "raw"]);
+        run.arg(format!("{}#{name}", disk.display())).arg(&out).ok();
+        out
+    };
+    let verify = Run::new("veritysetup").arg("verify");
+    verify.arg(part("root")).arg(part("tree")).arg(&hash).ok();
+    // The same, read from within another format.
+    let image = scratch.path("disk.qcow2");
+    forger().arg("convert").arg(&disk).arg(&image).ok();
+    let check = |image: &Path, hash: &str| {
+        let [root, hashes] = ["root", "tree"].map(|part| format!("{}#{part}", image.display()));
+        let run = forger().arg("verity").arg(root).args(["--check", hash]);
+        run.arg("--hash-file").arg(hashes).output()
+    };
+    assert!(check(&image, &hash).text().starts_with("intact: "));
+    assert_eq!(check(&image, &"00".repeat(32)).status.code(), Some(1));
+    // What stands there is not replaced, nor is another format changed in place.
+    for (image, said) in [(&disk, "--force"), (&image, "only raw ones")] {
+        let [root, hashes] = ["root", "tree"].map(|part| format!("{}#{part}", image.display()));
+        let refused = forger().arg("verity").arg(root).arg("--hash-file");
+        let refused = refused.arg(hashes).output();
+        assert_eq!(refused.status.code(), Some(1), "{refused}");
+        assert!(refused.errors().contains(said), "{refused}");
+    }
+    // No room behind the filesystem, which fills its partition.
+    let refused = forger().arg("verity").arg(&root).output();
+    assert!(
+        refused.errors().contains("the tree ends at byte"),
+        "{refused}"
+    );
+    assert!(check(&disk, &hash).text().starts_with("intact: "));
+}
+
+#[test]
+fn a_tree_goes_behind_the_filesystem_in_a_partition() {
+    need!("veritysetup", "sfdisk");
+    let scratch = Scratch::new();
+    let (small, _) = sample_image(&scratch, "small.ext4", &["--size", "80M"]);
+    let disk = scratch.path("disk.raw");
+    fs::File::create(&disk).unwrap().set_len(120 << 20).unwrap();
+    let script = "label: dos\nstart=2048, size=204800, type=83\n";
+    Run::new("sfdisk")
+        .arg("--quiet")
+        .arg(&disk)
+        .stdin(script)
+        .ok();
+    let file = fs::File::options().write(true).open(&disk).unwrap();
+    file.write_all_at(&fs::read(&small).unwrap(), 1 << 20)
+        .unwrap();
+    let part = format!("{}#1", disk.display());
+    let made = verity(Path::new(&part), &[]);
+    assert_eq!(made["hash_offset"], 80 << 20);
+    let root = text(&made, "root_hash");
+    let out = scratch.path("part");
+    forger()
+        .args(["convert", "--format", "raw", &part])
+        .arg(&out)
+        .ok();
+    assert_eq!(
+        verdicts(&out, &out, root, &(80 << 20).to_string()),
+        (true, true)
+    );
+    let checked = forger().args(["verity", &part, "--check", root]).ok();
+    assert!(checked.text().starts_with("intact: "), "{checked}");
+    assert_eq!(fs::metadata(&disk).unwrap().len(), 120 << 20);
+}

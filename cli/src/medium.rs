@@ -65,30 +65,28 @@ impl Medium {
         args: &ReadArgs,
         console: Option<&mut Console>,
     ) -> Result<Self, Failure> {
+        let stored = Stored::open(address, args.input_format.map(Format::from), console)?;
+        Self::of(&stored, address, args)
+    }
+
+    /// As [`open`](Self::open), with the file open already.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn of(stored: &Stored, address: &Address, args: &ReadArgs) -> Result<Self, Failure> {
         let what = || format!("cannot read {}", address.image.display());
-        let file =
-            FileReader::open(&address.image).map_err(|error| remedy::block(what(), error))?;
-        let file = Arc::new(file);
         let format = args.input_format.map(Format::from);
-        let packed = match format {
-            None => compression(&file),
-            Some(_) => None,
-        };
-        let leave = Leave::new(args);
-        let image = match packed {
-            Some(_) => unpacked(address, console)?,
-            None => Arc::clone(&file),
-        };
-        let container = leave
+        let image = Arc::clone(&stored.image);
+        let container = Leave::new(args)
             .container(&address.image, image, format, 0)
             .map_err(|error| error.failure(what()))?;
         let mut medium = Self {
-            file_len: file.len(),
+            file_len: stored.file.len(),
             part: None,
             reader: container.disk(),
             container,
-            file,
-            packed,
+            file: Arc::clone(&stored.file),
+            packed: stored.packed,
         };
         if let Some(word) = &address.part {
             medium
@@ -145,6 +143,54 @@ impl Medium {
         );
         self.part = Some(part);
         Ok(())
+    }
+}
+
+/// An image file as it is stored.
+pub(crate) struct Stored {
+    /// The file itself.
+    file: Arc<FileReader>,
+    /// The image file: what is in the other one where that is compressed as a whole.
+    pub(crate) image: Arc<FileReader>,
+    packed: Option<decompress::Format>,
+}
+
+impl Stored {
+    /// Opens a file; what is compressed as a whole is kept in one without a name, unless the format
+    /// is known.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn open(
+        address: &Address,
+        format: Option<Format>,
+        console: Option<&mut Console>,
+    ) -> Result<Self, Failure> {
+        let what = || format!("cannot read {}", address.image.display());
+        let file =
+            FileReader::open(&address.image).map_err(|error| remedy::block(what(), error))?;
+        let file = Arc::new(file);
+        let packed = match format {
+            None => compression(&file),
+            Some(_) => None,
+        };
+        let image = match packed {
+            Some(_) => unpacked(address, console)?,
+            None => Arc::clone(&file),
+        };
+        Ok(Self {
+            file,
+            image,
+            packed,
+        })
+    }
+
+    /// How a format of the image file is called.
+    pub(crate) fn name(&self, format: Format) -> String {
+        match self.packed {
+            Some(packed) => format!("{format}, {packed}"),
+            None => format.to_string(),
+        }
     }
 }
 

@@ -10,8 +10,10 @@ use crate::pieces::Pieces;
 
 /// A disk in batches.
 pub(crate) enum Batches<'a> {
-    /// At any offset.
+    /// At any offset; what is known to be a hole is left out.
     Source(&'a dyn BlockRead),
+    /// These parts of it, in bytes, holes as well.
+    Parts(&'a dyn BlockRead, Vec<Range<u64>>),
     /// In order.
     Arriving(&'a mut dyn Arriving),
 }
@@ -36,27 +38,43 @@ impl<'a> Batches<'a> {
         self,
         unit: u64,
     ) -> (Box<dyn Iterator<Item = Result<Batch>> + 'a>, Loader<'a>) {
-        let spare = Mutex::default();
+        let of = |source| Loader {
+            source: Some(source),
+            spare: Mutex::default(),
+        };
         match self {
             Self::Source(source) => {
                 let ranges = Pieces::new(source, unit);
-                let loader = Loader {
-                    source: Some(source),
-                    spare,
-                };
-                (Box::new(ranges.map(|range| range.map(Batch::At))), loader)
+                let batches = ranges.map(|range| range.map(Batch::At));
+                (Box::new(batches), of(source))
+            }
+            Self::Parts(source, parts) => {
+                let batches = parts.into_iter().flat_map(move |part| cut(part, unit));
+                (
+                    Box::new(batches.map(|range| Ok(Batch::At(range)))),
+                    of(source),
+                )
             }
             Self::Arriving(disk) => {
                 let pieces = Gathered::new(disk, unit);
                 let here = |(start, bytes)| Batch::Here(start, bytes);
                 let loader = Loader {
                     source: None,
-                    spare,
+                    spare: Mutex::default(),
                 };
                 (Box::new(pieces.map(move |piece| piece.map(here))), loader)
             }
         }
     }
+}
+
+/// Cuts a part into pieces of `unit` bytes, from its start on.
+fn cut(part: Range<u64>, unit: u64) -> impl Iterator<Item = Range<u64>> {
+    let pieces = (part.end - part.start).div_ceil(unit);
+    (0..pieces).map(move |number| {
+        let start = part.start + number * unit;
+        start..(start + unit).min(part.end)
+    })
 }
 
 impl Loader<'_> {

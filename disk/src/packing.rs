@@ -1,10 +1,12 @@
 //! A raw disk, compressed as a whole.
 
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use forger_block::{BlockSink, Error, MAX_LEN, Result, check_range};
+use lzma_rust2::{XzOptions, XzWriterMt};
 use zstd::Encoder;
 
 /// So many zeros are compressed by one call, in bytes.
@@ -17,6 +19,8 @@ pub enum Packing {
     Gzip(u32),
     /// zstd, levels 1 to 19.
     Zstd(i32),
+    /// xz, levels 1 to 9, in blocks of three times the size of the dictionary.
+    Xz(u32),
 }
 
 /// A sink whose bytes, holes as zeros, arrive compressed in another.
@@ -30,6 +34,7 @@ pub struct Packed {
 enum Kind {
     Gzip(GzEncoder<Inner>),
     Zstd(Encoder<'static, Inner>),
+    Xz(Box<XzWriterMt<Inner>>),
 }
 
 /// The other sink.
@@ -66,6 +71,15 @@ impl Packed {
                 };
                 Kind::Zstd(begin().map_err(fail)?)
             }
+            Packing::Xz(level) => {
+                let mut options = XzOptions::with_preset(level);
+                // As `xz -T` does.
+                let block = 3 * u64::from(options.lzma_options.dict_size);
+                options.set_block_size(NonZeroU64::new(block.max(1 << 20)));
+                let threads = u32::try_from(threads.max(1)).unwrap_or(u32::MAX);
+                let encoder = XzWriterMt::new(inner, options, threads);
+                Kind::Xz(Box::new(encoder.map_err(fail)?))
+            }
         };
         Ok(Self {
             encoder,
@@ -81,6 +95,7 @@ impl Packed {
         let inner = match self.encoder {
             Kind::Gzip(encoder) => encoder.finish(),
             Kind::Zstd(encoder) => encoder.finish(),
+            Kind::Xz(encoder) => encoder.finish(),
         };
         inner.map(|inner| inner.0).map_err(fail)
     }
@@ -89,6 +104,7 @@ impl Packed {
         match &mut self.encoder {
             Kind::Gzip(encoder) => encoder.write_all(data),
             Kind::Zstd(encoder) => encoder.write_all(data),
+            Kind::Xz(encoder) => encoder.write_all(data),
         }
         .map_err(fail)?;
         self.position += data.len() as u64;
@@ -151,6 +167,7 @@ mod tests {
         let read = match packing {
             Packing::Gzip(_) => flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain),
             Packing::Zstd(_) => zstd::Decoder::new(bytes).unwrap().read_to_end(&mut plain),
+            Packing::Xz(_) => lzma_rust2::XzReader::new(bytes, false).read_to_end(&mut plain),
         };
         read.unwrap();
         plain
@@ -158,7 +175,7 @@ mod tests {
 
     #[test]
     fn packed_disks_keep_the_contract() {
-        for packing in [Packing::Gzip(1), Packing::Zstd(1)] {
+        for packing in [Packing::Gzip(1), Packing::Zstd(1), Packing::Xz(1)] {
             conformance::block_sink(|| {
                 let memory = MemorySink::new();
                 let output = memory.output();
@@ -172,16 +189,19 @@ mod tests {
 
     #[test]
     fn threads_change_nothing() {
-        let packed = |threads| {
+        let packed = |packing, threads| {
             let memory = MemorySink::new();
             let output = memory.output();
             let sink = Box::new(Forward::new(memory));
-            let mut sink = Box::new(Packed::new(sink, Packing::Zstd(3), threads).unwrap());
+            let mut sink = Box::new(Packed::new(sink, packing, threads).unwrap());
             sink.write(&b"some text ".repeat(500_000)).unwrap();
             sink.skip(9 << 20).unwrap();
             sink.finish().unwrap();
             output.bytes().unwrap()
         };
-        assert!(packed(0) == packed(1) && packed(1) == packed(3));
+        for packing in [Packing::Zstd(3), Packing::Xz(1)] {
+            let one = packed(packing, 1);
+            assert!(packed(packing, 0) == one && packed(packing, 3) == one);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Oracle: a disk that the input describes (its length, and what stands where) goes through a writer
 //! that the input chooses and comes back from its reader the same, what is longer being zeros; its
-//! check finds nothing; an image is no longer than a full disk's, and another number of threads, or a disk that arrives in
+//! check finds nothing (also of a qcow2 over another disk, and of a new one, which is empty); an image is no longer than a full disk's, and another number of threads, or a disk that arrives in
 //! order, gives the same bytes.
 #![no_main]
 
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use forger_block::{BlockRead, BlockSink, Checked, Forward, MemorySink, PlacedSink, SparseImage};
 use forger_disk::bmap::{Bmap, Recorder};
 use forger_disk::{
-    Container, RawArriving, Unwatched, android_sparse, check, copy, ova, qcow2, receive, vhd, vhdx,
-    vmdk,
+    Container, RawArriving, Unwatched, android_sparse, check, compare, copy, ova, qcow2, receive,
+    vhd, vhdx, vmdk,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -29,7 +29,7 @@ fuzz_target!(|input: &[u8]| {
     let watch = &mut Unwatched;
     let level = u32::from(level % 9) + 1;
     let flag = |bit: u8| how >> bit & 1 == 1;
-    let (image, most): (Arc<dyn BlockRead>, u64) = match kind % 10 {
+    let (image, most): (Arc<dyn BlockRead>, u64) = match kind % 12 {
         0 => (
             planned(qcow2::plan(&source, &options(*how), 1, watch)),
             qcow2::full_len(len, &options(*how)).unwrap(),
@@ -81,6 +81,8 @@ fuzz_target!(|input: &[u8]| {
             (Arc::new(file), most)
         }
         8 => return mapped(&source),
+        10 => return created(*how, *size, level, len),
+        11 => return over(&source, *how, level, rest),
         _ => {
             let file = packed(&disk, *how, level, 1);
             assert!(!flag(3) || file == packed(&disk, *how, level, 2));
@@ -125,6 +127,106 @@ fn disk(size: u8, input: &[u8]) -> Vec<u8> {
         }
     }
     disk
+}
+
+/// A new image is sound and empty, and what it says of its disk is what was asked for.
+fn created(how: u8, size: u8, level: u32, len: u64) {
+    let flag = |bit: u8| how >> bit & 1 == 1;
+    let name = "n".repeat(usize::from(size));
+    let new = qcow2::Create {
+        options: qcow2::Options {
+            refcount_bits: 1 << level % 7,
+            extended_l2: flag(5),
+            ..options(how)
+        },
+        codec: if flag(6) {
+            qcow2::Codec::Zstd
+        } else {
+            qcow2::Codec::Zlib
+        },
+        backing: flag(7).then(|| qcow2::Named {
+            name: name.clone(),
+            format: flag(4).then(|| "raw".to_owned()),
+        }),
+        data_file: (size & 1 == 1).then(|| qcow2::DataFile { name, raw: flag(3) }),
+        preallocation: match level % 3 {
+            0 => qcow2::Preallocation::Off,
+            1 => qcow2::Preallocation::Metadata,
+            _ => qcow2::Preallocation::Full,
+        },
+        lazy_refcounts: size & 2 == 2,
+        ..qcow2::Create::new(len)
+    };
+    let Ok(image) = qcow2::create(&new) else {
+        return;
+    };
+    let file: Arc<dyn BlockRead> = Arc::new(image);
+    let report = qcow2::check(&file).expect("it was just made");
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    let header = qcow2::Header::read(&file).expect("it was just made");
+    assert_eq!(header.size, len.next_multiple_of(512));
+    let named = new.backing.map(|backing| (backing.name, backing.format));
+    assert_eq!(
+        header.backing_file,
+        named.as_ref().map(|named| named.0.clone())
+    );
+    assert_eq!(header.backing_format, named.and_then(|named| named.1));
+    assert_eq!(header.data_file, new.data_file.map(|data| data.name));
+    let neighbours = qcow2::Neighbours {
+        backing: Some(Arc::new(vec![0_u8; 512])),
+        data: Some(Arc::new(vec![0_u8; header.size as usize])),
+    };
+    let disk = qcow2::Image::open_with(file, neighbours).expect("it was just made");
+    let mut bytes = vec![0xa5; disk.len() as usize];
+    disk.read_at(0, &mut bytes).expect("it was just made");
+    assert!(forger_block::is_zero(&bytes));
+}
+
+/// A disk comes back from over another one, planned and compressed.
+fn over(source: &Arc<dyn BlockRead>, how: u8, level: u32, input: &[u8]) {
+    let mut base = vec![0; source.len() as usize];
+    source.read_at(0, &mut base).unwrap();
+    // The other one differs in places, and in its length.
+    for change in input.chunks_exact(3) {
+        let at = usize::from(change[0]) << 8 | usize::from(change[1]);
+        if let Some(byte) = base.get_mut(at * 16) {
+            *byte ^= change[2];
+        }
+    }
+    base.truncate(base.len() - base.len() / 8 * usize::from(level % 3 == 0));
+    let options = options(how);
+    let backing = qcow2::Backing {
+        named: qcow2::Named {
+            name: "base.raw".to_owned(),
+            format: Some("raw".to_owned()),
+        },
+        disk: Arc::new(base),
+    };
+    let watch = &mut Unwatched;
+    let plan = qcow2::plan_over(source, &backing, &options, 1, watch).unwrap();
+    let memory = MemorySink::new();
+    let output = memory.output();
+    let mut sink = Box::new(Checked::new(memory));
+    let compression = qcow2::Compression {
+        codec: qcow2::Codec::Zlib,
+        level: level as i32,
+        threads: 1,
+    };
+    let len =
+        qcow2::write_compressed_over(source, &backing, &options, &compression, &mut *sink, watch);
+    sink.finish(len.unwrap()).unwrap();
+    let packed: Arc<dyn BlockRead> = Arc::new(output.bytes().unwrap());
+    for file in [Arc::new(plan), packed] {
+        let report = qcow2::check(&file).expect("it was just made");
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        let neighbours = qcow2::Neighbours {
+            backing: Some(Arc::clone(&backing.disk)),
+            data: None,
+        };
+        let image = qcow2::Image::open_with(file, neighbours).expect("it was just made");
+        let differs = compare(source, &image, 1, &mut Unwatched).unwrap();
+        assert_eq!(differs, None);
+    }
 }
 
 /// A block map describes the disk, comes back, and maps all that is no zeros.

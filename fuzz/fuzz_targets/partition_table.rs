@@ -2,12 +2,15 @@
 //!
 //! Oracle: reading comes to an end without a panic; partitions that are read lie on the disk and
 //! share no bytes (but an extended one with its logical ones). A layout that the input describes is
-//! either refused or reads back as it was planned, also with one of its copies damaged. The first
+//! either refused or reads back as it was planned, also beside a hybrid MBR. A partition that grows ends where it
+//! shall, and no other one changes. The first
 //! byte chooses; headers get right checksums, so that damage gets past them.
 #![no_main]
 
-use forger_block::BlockRead;
-use forger_disk::partition::{self, Kind, Layout, Part, Scheme, Size, Table};
+use std::sync::Arc;
+
+use forger_block::{BlockRead, Overlay};
+use forger_disk::partition::{self, Kind, Layout, Part, Scheme, Size, Table, Wanted};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -23,11 +26,44 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn check(disk: &Vec<u8>) {
+    grow(disk);
     for sector_size in [None, Some(512), Some(4096)] {
         if let Ok(Some(table)) = partition::read(disk, sector_size) {
             assert_possible(&table, disk.len() as u64);
         }
     }
+}
+
+/// Lets the last partition grow along with the disk.
+fn grow(disk: &[u8]) {
+    let before = match partition::read(&disk.to_vec(), None) {
+        Ok(Some(table)) if table.notes.is_empty() => table,
+        _ => return,
+    };
+    let Some(last) = before.partitions.last() else {
+        return;
+    };
+    let size = disk.len().next_multiple_of(4096) as u64 + (1 << 16);
+    let end = last.end().max(disk.len() as u64 / 2).next_multiple_of(4096);
+    let wanted = Wanted {
+        size,
+        end: Some((last.number, end)),
+    };
+    let Ok(growth) = partition::grow(&disk.to_vec(), wanted) else {
+        return;
+    };
+    let store = Overlay::in_memory(Arc::new(disk.to_vec()), u64::MAX);
+    let store = store.with_len(size).unwrap();
+    growth.apply(&store).unwrap();
+    let mut after = partition::read(&store, None).unwrap().unwrap();
+    let grown = after.partitions.last().unwrap();
+    assert_eq!((grown.start, grown.end()), (last.start, end));
+    let others = |table: &mut Table| {
+        table.partitions.pop();
+        let starts = |part: &partition::Partition| (part.number, part.start);
+        table.partitions.iter().map(starts).collect::<Vec<_>>()
+    };
+    assert_eq!(others(&mut after), others(&mut before.clone()));
 }
 
 fn assert_possible(table: &Table, len: u64) {
@@ -135,6 +171,11 @@ fn round_trip(input: &[u8]) {
         seed: vec![*seed],
         guid: None,
         parts: parts.collect(),
+        hybrid: if how & 64 == 0 {
+            Vec::new()
+        } else {
+            vec![u32::from(*size % 4), 1]
+        },
     };
     let Ok(planned) = layout.plan() else {
         return;

@@ -160,6 +160,63 @@ fn a_disk_is_laid_out_as_definitions_say() {
 }
 
 #[test]
+fn definitions_are_merged_and_given_up_and_what_changes_nothing_is_said() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("repart.d");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, text) in [
+        (
+            "00-esp.conf",
+            "Type=esp\nSizeMinBytes=100M\nSizeMaxBytes=100M\n",
+        ),
+        (
+            "05-more.conf",
+            "Type=xbootldr\nSupplementFor=00-esp\nSizeMinBytes=130M\nMakeDirectories=/extra\n",
+        ),
+        ("10-root.conf", "Type=root\nFactoryReset=no\n"),
+        (
+            "20-home.conf",
+            "Type=home\nCopyFiles=/home:/\nPriority=10\nSizeMinBytes=200M\n",
+        ),
+    ] {
+        fs::write(folder.join(name), format!("[Partition]\n{text}")).unwrap();
+    }
+    let layout = folder.display().to_string();
+    let tar = fake(&scratch);
+    for (size, given_up) in [("600M", false), ("300M", true)] {
+        let out = scratch.path("disk.raw");
+        let made = disk(&tar, &out, &["--layout", &layout, "--size", size]);
+        assert!(made.status.success(), "{made}");
+        let said = made.errors();
+        assert!(
+            said.contains("10-root.conf:3: FactoryReset= changes nothing"),
+            "{said}"
+        );
+        assert_eq!(
+            said.contains("20-home.conf: there is no room"),
+            given_up,
+            "{said}"
+        );
+        let dump = dump(&out);
+        let parts = dump["partitions"].as_array().unwrap();
+        assert_eq!(parts.len(), if given_up { 2 } else { 3 });
+        assert_eq!(parts[0]["size"].as_u64().unwrap() / 2048, 130);
+        let listed = forger_tests::forger::forger().arg("ls");
+        let listed = listed.arg(format!("{}#esp", out.display())).ok().text();
+        assert!(listed.lines().any(|line| line == "extra"), "{listed}");
+        // Whose partition there is not, stays where it was.
+        let whole = forger_tests::forger::forger().arg("find");
+        let whole = whole.arg(format!("{}#root", out.display())).ok().text();
+        assert_eq!(
+            whole.lines().any(|line| line == "/home/me"),
+            given_up,
+            "{whole}"
+        );
+        fs::remove_file(&out).unwrap();
+    }
+}
+
+#[test]
 fn definitions_with_a_hash_tree_verify() {
     need!("veritysetup", "sfdisk");
     let scratch = Scratch::new();

@@ -192,61 +192,45 @@ fn assert_unified(scratch: &Scratch, uki: &Path, stub: &Path) {
     verify.arg(&signed).ok();
 }
 
-/// Boots what every format and loader makes.
-#[test]
-#[ignore = "takes ten minutes; cargo xtask full runs it"]
-fn debian_boots_from_every_format() {
+/// Boots a disk that is made with these arguments; `device` describes it to the machine.
+fn made_boots(name: &str, format: &str, device: &str, args: &[&str]) {
     need!("qemu-system-x86_64", "qemu-img");
     let Some(tar) = rootfs::bootable() else {
         return;
     };
-    let uki = &["--boot", "uki"][..];
-    for (name, format, args) in [
-        ("entries.raw", "raw", &[][..]),
-        ("uki.raw", "raw", uki),
-        ("plain.qcow2", "qcow2", uki),
-        ("zlib.qcow2", "qcow2", &["--compress", "zlib"]),
-        (
-            "zstd.qcow2",
-            "qcow2",
-            &["--compress", "zstd", "--boot", "uki"],
-        ),
-        ("dynamic.vhd", "vpc", &[]),
-        (
-            "fixed.vhd",
-            "vpc",
-            &["--format", "vhd-fixed", "--boot", "uki"],
-        ),
-        ("image.vhdx", "vhdx", &[]),
-        ("sparse.vmdk", "vmdk", &[]),
-        (
-            "stream.vmdk",
-            "vmdk",
-            &["--compress", "zlib", "--boot", "uki"],
-        ),
-    ] {
-        let scratch = Scratch::new();
-        let out = scratch.path(name);
-        let args = [args, &["--cmdline", CMDLINE]].concat();
-        let made = disk(&tar, &out, &args);
-        assert!(made.status.success(), "{made}");
-        boot(&scratch, &out, format, "");
-    }
-    for (name, format, args) in [
-        ("entries4k.raw", "raw", &[][..]),
-        (
-            "uki4k.qcow2",
-            "qcow2",
-            &["--boot", "uki", "--compress", "zstd"],
-        ),
-    ] {
-        let scratch = Scratch::new();
-        let out = scratch.path(name);
-        let own = ["--sector-size", "4096", "--cmdline", CMDLINE];
-        let made = disk(&tar, &out, &[args, &own].concat());
-        assert!(made.status.success(), "{made}");
-        boot(&scratch, &out, format, LARGE_SECTORS);
-    }
+    let scratch = Scratch::new();
+    let out = scratch.path(name);
+    let made = disk(&tar, &out, &[args, &["--cmdline", CMDLINE]].concat());
+    assert!(made.status.success(), "{made}");
+    boot(&scratch, &out, format, device);
+}
+
+/// Boots what every format and loader makes, each in a test of its own.
+macro_rules! boots {
+    ($($test:ident: $file:literal, $format:literal, $device:expr, [$($arg:literal),*];)*) => {$(
+        #[test]
+        #[ignore = "takes half a minute, as each of these; cargo xtask full runs it"]
+        fn $test() {
+            made_boots($file, $format, $device, &[$($arg),*]);
+        }
+    )*};
+}
+
+boots! {
+    debian_boots_from_entries_on_a_raw_disk: "entries.raw", "raw", "", [];
+    debian_boots_from_a_uki_on_a_raw_disk: "uki.raw", "raw", "", ["--boot", "uki"];
+    debian_boots_from_a_plain_qcow2: "plain.qcow2", "qcow2", "", ["--boot", "uki"];
+    debian_boots_from_a_zlib_qcow2: "zlib.qcow2", "qcow2", "", ["--compress", "zlib"];
+    debian_boots_from_a_uki_on_a_zstd_qcow2: "zstd.qcow2", "qcow2", "", ["--compress", "zstd", "--boot", "uki"];
+    debian_boots_from_a_dynamic_vhd: "dynamic.vhd", "vpc", "", [];
+    debian_boots_from_a_fixed_vhd: "fixed.vhd", "vpc", "", ["--format", "vhd-fixed", "--boot", "uki"];
+    debian_boots_from_a_vhdx: "image.vhdx", "vhdx", "", [];
+    debian_boots_from_a_sparse_vmdk: "sparse.vmdk", "vmdk", "", [];
+    debian_boots_from_a_streamed_vmdk: "stream.vmdk", "vmdk", "", ["--compress", "zlib", "--boot", "uki"];
+    debian_boots_from_entries_in_sectors_of_4096: "entries4k.raw", "raw", LARGE_SECTORS, ["--sector-size", "4096"];
+    debian_boots_from_a_uki_on_a_qcow2_in_sectors_of_4096: "uki4k.qcow2", "qcow2", LARGE_SECTORS,
+        ["--sector-size", "4096", "--boot", "uki", "--compress", "zstd"];
+    debian_boots_beside_a_hybrid_mbr: "hybrid.raw", "raw", "", ["--hybrid-mbr", "esp,root"];
 }
 
 #[test]
@@ -277,6 +261,35 @@ fn debian_boots_with_swap_home_and_a_layout_of_definitions() {
     let layout = folder.display().to_string();
     let out = scratch.path("defined.raw");
     let args = ["--size", "3G", "--layout", &layout, "--cmdline", CMDLINE];
+    let made = disk(&tar, &out, &args);
+    assert!(made.status.success(), "{made}");
+    boot(&scratch, &out, "raw", "");
+}
+
+/// What dracut puts into the initial RAM disk, so that it opens a root by its root hash and lays a memory
+/// over it.
+const DRACUT: &str = r#"mkdir -p "$1/etc/dracut.conf.d"; cat > "$1/etc/dracut.conf.d/verity.conf" << 'END'
+hostonly="no"
+add_dracutmodules+=" systemd systemd-initrd systemd-veritysetup dm rootfs-block "
+add_drivers+=" dm-verity overlay virtio_blk virtio_pci ext4 "
+install_items+=" /lib/systemd/systemd-volatile-root /lib/systemd/system/systemd-volatile-root.service "
+END"#;
+
+/// A root with a hash tree, found by its root hash: the kernel reads nothing that does not match it.
+#[test]
+#[ignore = "takes two minutes; cargo xtask full runs it"]
+fn debian_boots_from_a_root_that_is_verified() {
+    need!("qemu-system-x86_64");
+    let hook = format!("--setup-hook={DRACUT}");
+    let packages = "--include=linux-image-cloud-amd64,systemd-sysv,systemd-boot-efi,udev,login,dracut,zstd,\
+                    cryptsetup-bin";
+    let Some(tar) = rootfs::prepared("boot-verity-bookworm.tar", &[&hook, packages]) else {
+        return;
+    };
+    let scratch = Scratch::new();
+    let out = scratch.path("verity.raw");
+    let cmdline = format!("{CMDLINE} systemd.volatile=overlay");
+    let args = ["--verity", "--boot", "uki", "--cmdline", &cmdline];
     let made = disk(&tar, &out, &args);
     assert!(made.status.success(), "{made}");
     boot(&scratch, &out, "raw", "");

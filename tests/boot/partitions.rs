@@ -188,6 +188,57 @@ fn a_root_that_systemd_finds_needs_no_word_on_the_command_line() {
 }
 
 #[test]
+fn a_hybrid_mbr_shows_partitions_to_those_who_read_no_gpt() {
+    need!("sgdisk", "fdisk", "sfdisk");
+    let scratch = Scratch::new();
+    let out = scratch.path("disk.raw");
+    let args = ["--swap", "10M", "--hybrid-mbr", "esp,root"];
+    let made = disk(&fake(&scratch), &out, &args);
+    assert!(made.status.success(), "{made}");
+    let judged = Run::new("sgdisk").arg("-v").arg(&out).ok();
+    assert!(judged.text().contains("No problems found"), "{judged}");
+    let gpt = dump(&out);
+    assert_eq!(names(&gpt), ["esp", "swap", "root"]);
+    let listed = Run::new("fdisk").args(["-t", "dos", "-l"]).arg(&out).ok();
+    let lines: Vec<String> = listed
+        .text()
+        .lines()
+        .filter(|line| line.starts_with(out.to_str().unwrap()))
+        .map(|line| {
+            line.split_whitespace()
+                .skip(1)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    let [protective, esp, root] = &lines[..] else {
+        panic!("{listed}");
+    };
+    assert!(
+        protective.starts_with("1 2047 2047") && protective.ends_with("ee GPT"),
+        "{listed}"
+    );
+    for (line, index, kind) in [(esp, 0, "ef EFI (FAT-12/16/32)"), (root, 2, "83 Linux")] {
+        let part = &gpt["partitions"][index];
+        let (start, size) = (
+            part["start"].as_u64().unwrap(),
+            part["size"].as_u64().unwrap(),
+        );
+        let place = format!("{start} {} {size} ", start + size - 1);
+        assert!(line.starts_with(&place) && line.ends_with(kind), "{listed}");
+    }
+    for (word, said) in [("home", "no partition is"), ("1,1", "named twice")] {
+        let refused = disk(
+            &fake(&scratch),
+            &scratch.path("no.raw"),
+            &["--hybrid-mbr", word],
+        );
+        assert_eq!(refused.status.code(), Some(1), "{refused}");
+        assert!(refused.errors().contains(said), "{refused}");
+    }
+}
+
+#[test]
 fn a_seekable_source_needs_no_temporary_file() {
     need!("strace");
     let scratch = Scratch::new();

@@ -33,12 +33,24 @@ pub fn minbase() -> Option<PathBuf> {
 /// When it cannot be made and nothing may be skipped.
 #[must_use]
 pub fn of_packages(name: &str, include: &str) -> Option<PathBuf> {
+    prepared(name, &[include])
+}
+
+/// As [`of_packages`], with further options of mmdebstrap, such as hooks.
+///
+/// # Panics
+/// When it cannot be made and nothing may be skipped.
+#[must_use]
+pub fn prepared(name: &str, options: &[&str]) -> Option<PathBuf> {
     if !tools::present(&["mmdebstrap"]) {
         return None;
     }
-    made(name, &["--variant=minbase", include, "bookworm"])
-        .map_err(|error| tools::skip(&error))
-        .ok()
+    made(
+        name,
+        &[&["--variant=minbase"], options, &["bookworm"]].concat(),
+    )
+    .map_err(|error| tools::skip(&error))
+    .ok()
 }
 
 /// Returns a tar of a Debian that boots, made as [`of_packages`] does.

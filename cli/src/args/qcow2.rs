@@ -117,10 +117,7 @@ impl BackingArgs {
         let Some(name) = &self.backing else {
             return Ok(None);
         };
-        let path = match Path::new(out).parent() {
-            Some(folder) if out != "-" => folder.join(name),
-            _ => PathBuf::from(name),
-        };
+        let path = beside(out, name);
         let what = || format!("cannot build on {}", path.display());
         let file = FileReader::open(&path).map_err(|error| remedy::block(what(), error))?;
         let same = |path: &Path| path.canonicalize().ok();
@@ -152,6 +149,14 @@ impl BackingArgs {
             path,
             format,
         }))
+    }
+}
+
+/// Returns where a file is that an image at `out` names.
+pub(crate) fn beside(out: &OsStr, name: &str) -> PathBuf {
+    match Path::new(out).parent() {
+        Some(folder) if out != "-" => folder.join(name),
+        _ => PathBuf::from(name),
     }
 }
 

@@ -23,6 +23,10 @@ pub(crate) const SOURCE_HELP: &str = "Where the files come from: a tar of any co
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceArgs {
+    /// A plain archive is read by a thread of its own: for commands that plan first and write then.
+    #[arg(skip)]
+    pub(crate) read_ahead: bool,
+
     /// Another way to name a SOURCE that is a tar; - is standard input
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["rootfs_dir", "from"])]
     pub(crate) rootfs_tar: Option<OsString>,

@@ -11,6 +11,7 @@ use forger_fs::tree::{INLINE_LIMIT, Meta, Policy, Tree, TreeSource};
 
 use super::{ALIGN, Disk, Error, Fill, FindRoot, Options, esp, hashes};
 use crate::boot::{self, Architecture, Kernel};
+use crate::partition::select;
 
 /// A disk that is being assembled.
 pub(super) struct Assembly<'a> {
@@ -60,6 +61,9 @@ impl<'a> Assembly<'a> {
             part.kind = slot.kind.guid(architecture);
         }
         let table = layout.plan()?.table;
+        for word in &options.hybrid {
+            layout.hybrid.push(select(&table, word)?.number);
+        }
         Ok(Self {
             options,
             system,

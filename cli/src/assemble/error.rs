@@ -7,6 +7,7 @@ use forger_fs::tree::CollectError;
 use forger_fs::{fat, verity};
 
 use crate::boot;
+use crate::partition::SelectError;
 
 /// Why no disk can be assembled.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum Error {
     /// The partitions do not fit.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// There is no such partition for the MBR to name.
+    #[error("the hybrid MBR")]
+    Hybrid(#[from] SelectError),
     /// The disk is too small for anything.
     #[error(
         "a disk of {size} bytes has no room for a root filesystem; {needed} bytes go to tables and other partitions"

@@ -50,6 +50,9 @@ pub struct Options {
     pub guid: Option<Guid>,
     /// The partitions, in the order of their numbers.
     pub slots: Vec<Slot>,
+    /// Partitions that the MBR names as well, up to three: their numbers, names or types, as
+    /// [`select`](crate::partition::select) takes them.
+    pub hybrid: Vec<String>,
     /// What it boots with; nothing when `None`.
     pub loader: Option<Loader>,
     /// How the root filesystem is found.
@@ -88,6 +91,7 @@ impl Default for Options {
             sector_size: 512,
             guid: None,
             slots: Vec::new(),
+            hybrid: Vec::new(),
             loader: Some(Loader::SystemdBoot),
             root: FindRoot::PartUuid,
             cmdline: String::new(),
@@ -190,6 +194,7 @@ impl Options {
             seed: Vec::new(),
             guid: self.guid,
             parts: self.slots.iter().map(|slot| slot.part.clone()).collect(),
+            hybrid: Vec::new(),
         }
     }
 

@@ -1,15 +1,16 @@
 //! `forger create OUT [SIZE]`
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use forger_block::{BlockRead, SparseImage};
+use forger_block::{BlockRead, BlockSink, PIECE, SparseImage};
 use forger_disk::qcow2;
 use serde_json::json;
 
 use super::convert::{OutputFormat, Target, sector_size, target_for};
-use crate::args::qcow2::{BackingArgs, Base, Qcow2Args};
+use crate::args::qcow2::{BackingArgs, Base, Qcow2Args, beside};
 use crate::args::run::WriteArgs;
 use crate::args::size::{self, human};
 use crate::args::{self, Global};
@@ -38,6 +39,7 @@ Examples:
   forger create vm/overlay.qcow2 --backing base.qcow2
   forger create overlay.qcow2 40G --backing /images/base.raw --backing-format raw
   forger create disk.qcow2 20G --extended-l2 --cluster-size 128K --preallocation metadata
+  forger create disk.qcow2 20G --data-file /images/disk.raw --data-file-raw
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
 )]
@@ -60,6 +62,17 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     backing: BackingArgs,
+
+    /// Keeps the data in this file, made as long as the disk; OUT has the tables alone [default: in OUT]
+    ///
+    /// The name stands in the image as it is typed. A relative one is made in the folder of the image,
+    /// where forger looks it up; QEMU looks it up in the current folder.
+    #[arg(long, value_name = "FILE", help_heading = "qcow2")]
+    data_file: Option<String>,
+
+    /// Lets the data file stay a raw disk that can be used without OUT
+    #[arg(long, requires = "data_file", help_heading = "qcow2")]
+    data_file_raw: bool,
 
     #[command(flatten)]
     qcow2: Qcow2Args,
@@ -118,6 +131,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
             "size": made.size,
             "file_size": made.file_len,
             "backing_file": made.backing,
+            "data_file": made.data,
         })),
         args::Format::Text => format!(
             "path    {}\nformat  {}\nsize    {} bytes ({})\nfile    {} bytes ({})\n",
@@ -142,6 +156,7 @@ struct Made {
     /// Of the file, holes included, in bytes.
     file_len: u64,
     backing: Option<String>,
+    data: Option<String>,
 }
 
 fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
@@ -155,9 +170,20 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let base = args.backing.find(&args.out)?;
     let size = args.size(base.as_ref(), console)?;
     let output = Output::check(&args.out, args.write)?;
+    let data = args.data_output()?;
     let file_len = if is_qcow2 {
         let image = args.plan(size, base.as_ref(), &output)?;
-        write(&image, &output, console)?;
+        let full = args.preallocation == Some(Preallocation::Full);
+        let data = data.map(|output| room(&output, size, full, console).map(|sink| (sink, output)));
+        // The image appears when there is what it names.
+        let data = data.transpose()?;
+        let sink = write(&image, &output, console)?;
+        console.finishing();
+        for (sink, output) in data.into_iter().chain([(sink, output.clone())]) {
+            sink.finish().map_err(|error| {
+                remedy::block(format!("cannot make {}", output.product()), error)
+            })?;
+        }
         image.len()
     } else {
         let what = || format!("cannot make {}", output.product());
@@ -174,11 +200,41 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         size,
         file_len,
         backing: base.map(|base| base.named.name),
+        data: args.data_file.clone(),
     })
 }
 
-/// Writes a planned image, its zeros where it has some.
-fn write(image: &SparseImage, output: &Output, console: &mut Console) -> Result<(), Failure> {
+/// Makes a file of zeros, which are written if it shall be `full`; it stays unfinished.
+fn room(
+    output: &Output,
+    size: u64,
+    full: bool,
+    console: &mut Console,
+) -> Result<Box<dyn BlockSink>, Failure> {
+    let block = |error| remedy::block(format!("cannot make {}", output.product()), error);
+    let mut sink = output.open_forward(console.signals())?;
+    if !full {
+        sink.skip(size).map_err(block)?;
+        return Ok(sink);
+    }
+    console.start_phase("create");
+    let zeros = vec![0; PIECE];
+    while sink.position() < size {
+        let left = usize::try_from(size - sink.position()).unwrap_or(usize::MAX);
+        sink.write(&zeros[..left.min(PIECE)]).map_err(block)?;
+        if console.signals().caught().is_some() {
+            return Err(block(forger_block::Error::Interrupted));
+        }
+    }
+    Ok(sink)
+}
+
+/// Writes a planned image, its zeros where it has some; it stays unfinished.
+fn write(
+    image: &SparseImage,
+    output: &Output,
+    console: &mut Console,
+) -> Result<Box<dyn BlockSink>, Failure> {
     let block = |error| remedy::block(format!("cannot make {}", output.product()), error);
     let mut sink = output.open_forward(console.signals())?;
     console.start_phase("create");
@@ -186,8 +242,7 @@ fn write(image: &SparseImage, output: &Output, console: &mut Console) -> Result<
     image
         .stream(&mut *sink, &mut || signals.caught().is_some())
         .map_err(block)?;
-    console.finishing();
-    sink.finish().map_err(block)
+    Ok(sink)
 }
 
 impl Args {
@@ -196,12 +251,26 @@ impl Args {
         let own = [
             ("--backing", self.backing.backing.is_some()),
             ("--compression-type", self.compression_type.is_some()),
+            ("--data-file", self.data_file.is_some()),
             ("--preallocation", self.preallocation.is_some()),
             ("--lazy-refcounts", self.lazy_refcounts),
         ];
         own.into_iter()
             .find_map(|(option, given)| given.then_some(option))
             .or_else(|| self.qcow2.given())
+    }
+
+    /// Looks at where the data file goes.
+    fn data_output(&self) -> Result<Option<Output>, Failure> {
+        let Some(name) = &self.data_file else {
+            return Ok(None);
+        };
+        let path = beside(&self.out, name);
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if real(&path) == real(Path::new(&self.out)) {
+            return Err(Failure::usage("image and data file cannot be one file"));
+        }
+        Output::check(path.as_os_str(), self.write).map(Some)
     }
 
     /// Returns the size of the disk, in whole sectors.
@@ -238,6 +307,10 @@ impl Args {
                 _ => qcow2::Codec::Zlib,
             },
             backing: base.map(|base| base.named.clone()),
+            data_file: self.data_file.as_ref().map(|name| qcow2::DataFile {
+                name: name.clone(),
+                raw: self.data_file_raw,
+            }),
             preallocation: match self.preallocation {
                 Some(Preallocation::Metadata) => qcow2::Preallocation::Metadata,
                 Some(Preallocation::Full) => qcow2::Preallocation::Full,

@@ -25,7 +25,7 @@ use crate::remedy;
                   more with its --max-size), and takes no space for what it adds. It shrinks as far as nothing \
                   in use stands in the way: nothing is moved. Blocks and inodes are as many as resize2fs \
                   would make them.\n\n\
-                  In the last partition of a disk with a GPT (disk.raw#root) it grows with its partition, and the \
+                  In the last partition of a disk (disk.raw#root) it grows with its partition, and the \
                   disk as far as needed. A disk alone becomes longer, and the backup of its GPT moves to its \
                   new end. Of another image than a raw one (qcow2, vhd, vhdx, vmdk) a copy is made in the same \
                   format, which takes its name.\n\n\

@@ -5,15 +5,14 @@ pub(crate) mod disk;
 mod init;
 mod labelled;
 mod owned;
+mod recognize;
 mod rootless;
 pub(crate) mod stream;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,6 +43,7 @@ use crate::progress::Console;
 pub(crate) use labelled::InSource;
 use labelled::Labelled;
 use owned::Owned;
+pub(crate) use recognize::is_image;
 use rootless::Rootless;
 
 /// All sources of one filesystem, open, in the order in which they are laid over each other.
@@ -357,7 +357,7 @@ impl Opener<'_> {
     /// Opens an ext2, ext3 or ext4 image, on a disk or alone; its contents are read in the order of
     /// its names.
     fn image(&mut self, address: &Address) -> Result<Box<dyn Source>, Failure> {
-        let medium = Medium::open(address, &self.args.read)?;
+        let medium = Medium::open_watched(address, &self.args.read, self.console)?;
         self.again.files.push(Arc::clone(&medium.file));
         let failed = || Failure::failed(format!("cannot read {}", address.disk()));
         let tree = readable(address, &medium)?
@@ -385,8 +385,12 @@ impl Opener<'_> {
         let name = stream::shown(path);
         let stream = stream::open(path, "tar archive", self.console)?;
         let file = stream.as_file(&name);
-        let stream = decompress::open(stream, &decompress::Options::default())
-            .map_err(|error| cannot("read", &name, error))?;
+        let options = decompress::Options {
+            read_ahead: self.args.read_ahead,
+            ..decompress::Options::default()
+        };
+        let stream =
+            decompress::open(stream, &options).map_err(|error| cannot("read", &name, error))?;
         match stream.format() {
             Format::Plain => self.console.detail(&format!("{name} is not compressed")),
             format => self
@@ -443,28 +447,6 @@ fn inject(file: &Inject) -> Result<Box<dyn Source>, Failure> {
     let source = source::Inject::open(&file.from, &file.to, file.mode, owners)
         .map_err(|error| Failure::failed(format!("cannot take {label}")).because(error))?;
     Ok(Box::new(Labelled::new(Box::new(source), label)))
-}
-
-/// Tells whether a file holds an ext2, ext3 or ext4 superblock, or a FAT, or is a disk: a qcow2 image, or
-/// partitioned.
-pub(crate) fn is_image(path: &Path) -> bool {
-    let mut head = [0; 2048];
-    let Ok(len) = File::open(path).and_then(|file| file.read_at(&mut head, 0)) else {
-        return false;
-    };
-    let head = &head[..len];
-    let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
-    // An archive may begin with a file that begins like a disk.
-    let archive = has(257, b"ustar");
-    let container =
-        forger_disk::detect(&head.to_vec()).is_ok_and(|format| format != forger_disk::Format::Raw);
-    let partitioned = || {
-        FileReader::open(path).is_ok_and(|file| {
-            forger_disk::partition::read(&file, None).is_ok_and(|table| table.is_some())
-        })
-    };
-    let fat = has(510, &[0x55, 0xaa]) && (has(54, b"FAT") || has(82, b"FAT"));
-    has(1024 + 0x38, &[0x53, 0xef]) || fat || !archive && (container || partitioned())
 }
 
 fn cannot(verb: &str, name: &str, error: io::Error) -> Failure {

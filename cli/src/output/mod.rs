@@ -21,7 +21,7 @@ use crate::signals::Signals;
 use outlet::Outlet;
 
 /// An output that may be written, not yet begun.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
     target: Target,
     publish: Publish,

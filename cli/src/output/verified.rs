@@ -1,7 +1,7 @@
 //! An image with its dm-verity hash tree: both appear, or neither.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forger_block::{BlockRead, PendingFile, PlacedFile, Publish, Target, check_target, stream};
@@ -149,7 +149,7 @@ impl<'a> Verified<'a> {
 ///
 /// # Errors
 /// What is there already, or is no file.
-pub(crate) fn check_hash_file(path: &PathBuf, write: WriteArgs) -> Result<(), Failure> {
+pub(crate) fn check_hash_file(path: &Path, write: WriteArgs) -> Result<(), Failure> {
     let what = || format!("cannot write {}", path.display());
     match check_target(path, write.force) {
         Ok(Target::Regular(_)) => Ok(()),

@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use flate2::Crc;
 use forger_block::{BlockRead, Error, MAX_LEN, PIECE, Result, Run, run_within};
 use zerocopy::FromBytes;
 
+use super::crc32::Sum;
 use super::error::ReadError;
 use super::header::{CHUNK_LEN, HEADER_LEN, MAGIC, RawChunk, RawHeader, kind};
 use crate::mapped::{self, Mapped};
@@ -88,33 +88,60 @@ impl Image {
         !self.sums.is_empty()
     }
 
-    /// Reads the disk as far as its last checksum, and compares them all.
+    /// Compares all checksums. What the file holds is read as far as the last of them; what repeats is
+    /// not, however long it is.
     ///
     /// # Errors
     /// [`ReadError::Sum`]; those of the file; [`Error::Interrupted`] when `progress` says so.
     pub fn verify(&self, progress: &mut dyn Progress) -> std::result::Result<(), ReadError> {
-        let mut crc = Crc::new();
+        let mut sum = Sum::new();
         let mut buffer = vec![0; PIECE];
         let mut at = 0_u64;
         for &(len, expected) in &self.sums {
             while at < len {
-                let left = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX);
-                let room = left.min(buffer.len());
-                let piece = buffer.get_mut(..room).unwrap_or_default();
-                self.read_at(at, piece)?;
-                crc.update(piece);
-                at = at.saturating_add(u64::try_from(room).unwrap_or(0));
-                if progress.cancelled() {
-                    return Err(Error::Interrupted.into());
+                let (place, run) = self.piece(at, len.saturating_sub(at))?;
+                at = at.saturating_add(run);
+                match place {
+                    Place::Raw(start) => self.add(&mut sum, start, run, &mut buffer, progress)?,
+                    // Stretches begin at multiples of four.
+                    Place::Fill(word) => sum.repeat(word, run / 4),
                 }
             }
-            let found = crc.sum();
+            if progress.cancelled() {
+                return Err(Error::Interrupted.into());
+            }
+            let found = sum.value();
             if found != expected {
                 return Err(ReadError::Sum {
                     len,
                     expected,
                     found,
                 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds bytes of the file to a checksum.
+    fn add(
+        &self,
+        sum: &mut Sum,
+        start: u64,
+        len: u64,
+        buffer: &mut [u8],
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let end = start.saturating_add(len);
+        let mut at = start;
+        while at < end {
+            let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let room = left.min(buffer.len());
+            let piece = buffer.get_mut(..room).unwrap_or_default();
+            self.file.read_at(at, piece)?;
+            sum.update(piece);
+            at = at.saturating_add(u64::try_from(room).unwrap_or(0));
+            if progress.cancelled() {
+                return Err(Error::Interrupted);
             }
         }
         Ok(())

@@ -18,6 +18,7 @@
 //! ```
 
 mod check;
+mod crc32;
 mod error;
 pub(crate) mod header;
 mod image;

@@ -128,6 +128,47 @@ fn checksums_are_compared_and_chunks_of_any_header_length_read() {
 }
 
 #[test]
+fn checksums_of_terabytes_that_are_not_there_take_no_time() {
+    // Two chunks of 8 TiB less a block each, and a checksum after each of 1000 more blocks.
+    let mut file = Vec::new();
+    file.extend(header::MAGIC);
+    file.extend([1, 0, 0, 0, 28, 0, 12, 0]);
+    let half = (1_u32 << 31) - 1;
+    for word in [4096_u32, half * 2 + 1, 2002, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    let mut sum = crc32::Sum::new();
+    let mut chunk = |kind: u16, blocks: u32, word: Option<[u8; 4]>| {
+        let body = match kind {
+            0xcac4 => Some(sum.value().to_le_bytes()),
+            _ => word,
+        };
+        sum.repeat(word.unwrap_or_default(), u64::from(blocks) * 1024);
+        file.extend(u32::from(kind).to_le_bytes());
+        file.extend(blocks.to_le_bytes());
+        file.extend((if body.is_some() { 16_u32 } else { 12 }).to_le_bytes());
+        file.extend(
+            body.unwrap_or_default()
+                .iter()
+                .take(if body.is_some() { 4 } else { 0 }),
+        );
+    };
+    chunk(0xcac3, half, None);
+    chunk(0xcac2, half - 999, Some(*b"abcd"));
+    for number in 0..1000_u32 {
+        chunk(0xcac2, 1, Some(number.to_le_bytes()));
+        chunk(0xcac4, 0, None);
+    }
+    let image = Image::open(Arc::new(file.clone())).unwrap();
+    image.verify(&mut Unwatched).unwrap();
+    let last = file.len() - 1;
+    file[last] ^= 1;
+    let image = Image::open(Arc::new(file)).unwrap();
+    let wrong = image.verify(&mut Unwatched);
+    assert!(matches!(wrong, Err(ReadError::Sum { .. })), "{wrong:?}");
+}
+
+#[test]
 fn damage_is_refused() {
     let file = planned(disk(), &Options::default());
     let open = |file: Vec<u8>| Image::open(Arc::new(file));

@@ -147,6 +147,14 @@ pub enum LayoutError {
     /// Shares exceed the whole.
     #[error("the shares add up to more than 100%")]
     Shares,
+    /// A partition cannot stand in the MBR as well.
+    #[error("partition {number} in the MBR: {reason}")]
+    Hybrid {
+        /// The partition's number.
+        number: u32,
+        /// Why.
+        reason: &'static str,
+    },
     /// Two partitions have the same identity.
     #[error("two partitions have the guid {guid}")]
     Twice {

@@ -1,6 +1,7 @@
-//! A GPT on a disk that becomes longer: its backup moves to the new end, and a partition may grow.
+//! A GPT on a disk that becomes longer: its backup moves to the new end, and a partition may grow. So may one
+//! of an MBR.
 //!
-//! The steps are durable one after the other, so that at every moment one copy of the table is whole:
+//! The steps of a GPT are durable one after the other, so that at every moment one copy of the table is whole:
 //!
 //! ```text
 //! 1. backup at the new end      the primary copy is as it was
@@ -13,7 +14,7 @@ use forger_block::{BlockRead, BlockStore, Bytes};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::gpt::{RawEntry, crc32};
-use super::{ReadError, gpt_read, mbr};
+use super::{ReadError, gpt_read, mbr, mbr_grow};
 
 /// How a table changes; [`apply`](Self::apply) does it.
 #[derive(Clone, Debug)]
@@ -34,9 +35,9 @@ pub enum GrowError {
     /// Reading or writing failed.
     #[error(transparent)]
     Block(#[from] forger_block::Error),
-    /// There is no GPT.
-    #[error("the disk has no GPT")]
-    NoGpt,
+    /// There is neither a GPT nor an MBR.
+    #[error("the disk has no partition table")]
+    NoTable,
     /// The disk would become shorter, or is no multiple of its sectors.
     #[error("a disk of {now} bytes with sectors of {sector} cannot have {size}")]
     Size {
@@ -74,25 +75,30 @@ pub struct Wanted {
     pub end: Option<(u32, u64)>,
 }
 
-/// Returns how many bytes the backup of a disk's GPT takes at its end.
+/// Returns how many bytes the backup of a disk's GPT takes at its end; 0 where it has none.
 ///
 /// # Errors
-/// [`GrowError::NoGpt`], [`GrowError::Read`].
+/// [`GrowError::Read`].
 pub fn backup_len(disk: &dyn BlockRead) -> Result<u64, GrowError> {
-    let copy = gpt_read::good_copy(disk)?.ok_or(GrowError::NoGpt)?;
+    let Some(copy) = gpt_read::good_copy(disk)? else {
+        return Ok(0);
+    };
     let array = up(copy.entries.len() as u64, copy.sector);
     Ok(array + copy.sector)
 }
 
-/// Decides how the GPT of a disk grows; nothing is written.
+/// Decides how the GPT or MBR of a disk grows; nothing is written.
 ///
 /// The disk may have its new length already, with the backup where its end was. Everything that is
 /// not about lengths stays: GUIDs, names, attributes, how many entries there are and how long they are.
 ///
 /// # Errors
-/// [`GrowError::NoGpt`], [`GrowError::Size`], [`GrowError::NoPartition`], [`GrowError::NoRoom`].
+/// [`GrowError::NoTable`], [`GrowError::Size`], [`GrowError::NoPartition`], [`GrowError::NoRoom`].
 pub fn grow(disk: &dyn BlockRead, wanted: Wanted) -> Result<Growth, GrowError> {
-    let copy = gpt_read::good_copy(disk)?.ok_or(GrowError::NoGpt)?;
+    let Some(copy) = gpt_read::good_copy(disk)? else {
+        let steps = mbr_grow::grow(disk, wanted)?.ok_or(GrowError::NoTable)?;
+        return Ok(Growth { steps, old: None });
+    };
     let sector = copy.sector;
     let size = wanted.size;
     if size < disk.len() || !size.is_multiple_of(sector) {

@@ -148,5 +148,5 @@ fn what_cannot_grow_is_refused() {
         size: 2 << 20,
         end: None,
     };
-    assert!(matches!(grow(&none, wanted), Err(GrowError::NoGpt)));
+    assert!(matches!(grow(&none, wanted), Err(GrowError::NoTable)));
 }

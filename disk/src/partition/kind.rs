@@ -94,6 +94,22 @@ impl Kind {
         }
     }
 
+    /// Returns the byte that stands for the type in an MBR; 0x83 (any Linux filesystem) for what has none.
+    pub(super) fn byte(self) -> u8 {
+        let name = match self {
+            Self::Mbr(byte) => return byte,
+            Self::Gpt(_) => self.name().unwrap_or_default(),
+        };
+        match name.as_str() {
+            "microsoft-basic-data" => 0x0c,
+            "linux-raid" => 0xfd,
+            name => BYTES
+                .iter()
+                .find(|(_, known)| *known == name)
+                .map_or(0x83, |(byte, _)| *byte),
+        }
+    }
+
     /// Tells whether it is an EFI system partition.
     #[must_use]
     pub fn is_esp(self) -> bool {
@@ -169,5 +185,13 @@ mod tests {
         assert!(!kind("linux-generic").is_root());
         assert!(Kind::Mbr(0xef).is_esp());
         assert_eq!(Kind::Mbr(0x41).to_string(), "0x41");
+        assert_eq!(
+            (kind("esp").byte(), kind("root-arm64").byte()),
+            (0xef, 0x83)
+        );
+        assert_eq!(
+            (kind("swap").byte(), kind("linux-lvm").byte()),
+            (0x82, 0x8e)
+        );
     }
 }

@@ -9,8 +9,7 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::U16;
 
 use super::gpt::{ENTRY_LEN, HEADER_LEN, REVISION, RawEntry, RawHeader, SIGNATURE, crc32};
-use super::mbr::RawMbr;
-use super::{Kind, LayoutError, Partition, Scheme, Table};
+use super::{Kind, LayoutError, Note, Partition, Scheme, Table, hybrid};
 use crate::Guid;
 
 /// How many entries a table has.
@@ -35,6 +34,8 @@ pub struct Layout {
     pub guid: Option<Guid>,
     /// The partitions, in order.
     pub parts: Vec<Part>,
+    /// Numbers of up to three partitions, from 1, that the MBR names as well: a hybrid one.
+    pub hybrid: Vec<u32>,
 }
 
 /// What a partition shall be.
@@ -87,6 +88,7 @@ impl Default for Layout {
             seed: Vec::new(),
             guid: None,
             parts: Vec::new(),
+            hybrid: Vec::new(),
         }
     }
 }
@@ -170,7 +172,10 @@ impl Layout {
             scheme: Scheme::Gpt(guid),
             sector_size: self.sector_size,
             partitions,
-            notes: Vec::new(),
+            notes: match self.hybrid.len() {
+                0 => Vec::new(),
+                partitions => vec![Note::Hybrid { partitions }],
+            },
         };
         check_twice(&table, guid)?;
         let image = self.image(&table, guid, size)?;
@@ -363,7 +368,7 @@ impl Layout {
             Bytes::copy_from_slice(&raw.seal())
         };
         let mut image = SparseImage::builder();
-        let mbr = RawMbr::protective(size / sector);
+        let mbr = hybrid::record(table, &self.hybrid, size / sector)?;
         image.bytes(0, Bytes::copy_from_slice(mbr.as_bytes()))?;
         let entries = Bytes::copy_from_slice(&entries);
         for copy in [primary, backup] {

@@ -92,7 +92,7 @@ impl RawMbr {
     }
 
     /// Reads a record, if one stands there.
-    fn read(disk: &dyn BlockRead, at: u64) -> forger_block::Result<Option<Self>> {
+    pub(super) fn read(disk: &dyn BlockRead, at: u64) -> forger_block::Result<Option<Self>> {
         let inside = at.checked_add(512).is_some_and(|end| end <= disk.len());
         if !inside {
             return Ok(None);
@@ -195,8 +195,8 @@ pub(super) fn read(disk: &dyn BlockRead, size: u64) -> Result<Option<Table>, Rea
             continue;
         }
         let partition = entry.partition(number, 0, sectors, size)?;
-        if is_extended(entry.kind) && extended.is_none() {
-            extended = Some(u64::from(entry.first_lba.get())..partition_end(entry, 0));
+        if entry.is_extended() && extended.is_none() {
+            extended = Some(u64::from(entry.first_lba.get())..entry.end(0));
         }
         partitions.push(partition);
     }
@@ -219,17 +219,18 @@ pub(super) fn read(disk: &dyn BlockRead, size: u64) -> Result<Option<Table>, Rea
     }))
 }
 
-fn is_extended(kind: u8) -> bool {
-    matches!(kind, 0x05 | 0x0f | 0x85)
-}
-
-/// Returns the sector behind an entry's last one.
-fn partition_end(entry: &RawEntry, base: u64) -> u64 {
-    base.saturating_add(entry.first_lba.get().into())
-        .saturating_add(entry.sectors.get().into())
-}
-
 impl RawEntry {
+    /// Tells whether it is that of an extended partition, or of the next record in one.
+    pub(super) fn is_extended(&self) -> bool {
+        matches!(self.kind, 0x05 | 0x0f | 0x85)
+    }
+
+    /// Returns the sector behind the last one; the first is relative to `base`.
+    pub(super) fn end(&self, base: u64) -> u64 {
+        base.saturating_add(self.first_lba.get().into())
+            .saturating_add(self.sectors.get().into())
+    }
+
     /// Checks the entry; its first sector is relative to `base`.
     fn partition(
         &self,
@@ -239,7 +240,7 @@ impl RawEntry {
         size: u64,
     ) -> Result<Partition, ReadError> {
         let start = base.saturating_add(self.first_lba.get().into());
-        let end = partition_end(self, base);
+        let end = self.end(base);
         if end > sectors {
             return Err(ReadError::Outside {
                 number,
@@ -265,19 +266,34 @@ impl RawEntry {
 }
 
 /// The chain of records in an extended partition.
-struct Chain<'a> {
-    disk: &'a dyn BlockRead,
-    size: u64,
+pub(super) struct Chain<'a> {
+    pub(super) disk: &'a dyn BlockRead,
+    /// Of a sector, in bytes.
+    pub(super) size: u64,
     /// The extended partition's sectors.
-    extended: std::ops::Range<u64>,
+    pub(super) extended: std::ops::Range<u64>,
 }
 
 impl Chain<'_> {
+    /// Reads the logical partitions.
     fn read(&self) -> Result<Vec<Partition>, ReadError> {
         let mut logical = Vec::new();
+        for (sector, record) in self.records()? {
+            let [first, ..] = &record.entries;
+            if first.kind != 0 && first.sectors.get() != 0 && !first.is_extended() {
+                let number = u32::try_from(logical.len()).unwrap_or(u32::MAX);
+                let number = number.saturating_add(5);
+                logical.push(first.partition(number, sector, self.extended.end, self.size)?);
+            }
+        }
+        Ok(logical)
+    }
+
+    /// Reads the records, each with its sector.
+    pub(super) fn records(&self) -> Result<Vec<(u64, RawMbr)>, ReadError> {
+        let mut records = Vec::new();
         let mut seen = BTreeSet::new();
         let mut next = Some(self.extended.start);
-        let mut number = 5;
         while let Some(sector) = next {
             let fail = |problem| ReadError::Chain { sector, problem };
             if !self.extended.contains(&sector) {
@@ -292,23 +308,19 @@ impl Chain<'_> {
             let at = sector.saturating_mul(self.size);
             let Some(record) = RawMbr::read(self.disk, at)? else {
                 // An extended partition without any logical one may never have been written.
-                if logical.is_empty() && seen.len() == 1 {
+                if records.is_empty() {
                     break;
                 }
                 return Err(fail("has no signature"));
             };
-            let [first, second, ..] = &record.entries;
-            if first.kind != 0 && first.sectors.get() != 0 && !is_extended(first.kind) {
-                let partition = first.partition(number, sector, self.extended.end, self.size)?;
-                logical.push(partition);
-                number = number.saturating_add(1);
-            }
-            next = (is_extended(second.kind) && second.first_lba.get() != 0).then(|| {
+            let [_, second, ..] = &record.entries;
+            next = (second.is_extended() && second.first_lba.get() != 0).then(|| {
                 self.extended
                     .start
                     .saturating_add(second.first_lba.get().into())
             });
+            records.push((sector, record));
         }
-        Ok(logical)
+        Ok(records)
     }
 }

@@ -28,13 +28,17 @@ mod error;
 mod gpt;
 mod gpt_read;
 mod grow;
+mod hybrid;
 mod kind;
 mod layout;
 mod mbr;
+mod mbr_grow;
 mod note;
 
 #[cfg(test)]
 mod grow_tests;
+#[cfg(test)]
+mod mbr_grow_tests;
 #[cfg(test)]
 mod tests;
 

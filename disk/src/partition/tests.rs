@@ -311,3 +311,47 @@ fn a_hybrid_mbr_is_said_and_a_boot_sector_is_no_table() {
     fat[82..87].copy_from_slice(b"FAT32");
     assert_eq!(read(&Bytes::from(fat), None).unwrap(), None);
 }
+
+#[test]
+fn a_hybrid_mbr_names_partitions_of_the_gpt() {
+    for sector_size in [512, 4096] {
+        let mut layout = layout(sector_size);
+        layout.hybrid = vec![3, 1];
+        layout.parts[2].attributes |= ATTRIBUTE_LEGACY_BOOT;
+        let planned = layout.plan().unwrap();
+        assert_eq!(planned.table.notes, [Note::Hybrid { partitions: 2 }]);
+        assert_eq!(read(&planned.image, None).unwrap().unwrap(), planned.table);
+        let bytes = bytes(&planned);
+        let entry = |index: usize| {
+            let at = 0x1be + index * 16;
+            let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+            let unit = u32::try_from(sector_size).unwrap();
+            (
+                bytes[at],
+                bytes[at + 4],
+                word(at + 8) * (unit / 512),
+                word(at + 12) * (unit / 512),
+            )
+        };
+        let skipped = u32::try_from(sector_size / 512).unwrap();
+        assert_eq!(entry(0), (0, 0xee, skipped, 2048 - skipped));
+        assert_eq!(entry(1), (0, 0xef, 2048, 20_480));
+        let root = &planned.table.partitions[2];
+        let sectors = |bytes: u64| u32::try_from(bytes / 512).unwrap();
+        assert_eq!(
+            entry(2),
+            (0x80, 0x83, sectors(root.start), sectors(root.len))
+        );
+        assert_eq!(entry(3), (0, 0, 0, 0));
+    }
+    for (numbers, said) in [
+        (vec![4], "no such partition"),
+        (vec![1, 1], "named twice"),
+        (vec![0], "no such partition"),
+    ] {
+        let mut layout = layout(512);
+        layout.hybrid = numbers;
+        let error = layout.plan().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}

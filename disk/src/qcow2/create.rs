@@ -23,6 +23,17 @@ pub enum Preallocation {
     Full,
 }
 
+/// A file that holds the clusters of the disk, where they stand on the disk; whoever makes the image makes
+/// it as well, as long as the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFile {
+    /// Its name, as it shall stand in the image: relative to the image's folder, or absolute.
+    pub name: String,
+    /// Whether it is to stay a raw disk that can be read without the image: then every cluster has its
+    /// place from the beginning.
+    pub raw: bool,
+}
+
 /// What is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Create {
@@ -34,6 +45,8 @@ pub struct Create {
     pub codec: Codec,
     /// What is read where the image has nothing.
     pub backing: Option<Named>,
+    /// Where the clusters of the disk are, if not in the image.
+    pub data_file: Option<DataFile>,
     /// Room for what will be written.
     pub preallocation: Preallocation,
     /// Whether QEMU may write refcounts late, and repair them after a crash.
@@ -49,6 +62,7 @@ impl Create {
             options: Options::default(),
             codec: Codec::Zlib,
             backing: None,
+            data_file: None,
             preallocation: Preallocation::Off,
             lazy_refcounts: false,
         }
@@ -70,6 +84,17 @@ impl Create {
         }
         if old && self.codec == Codec::Zstd {
             return wrong("compression", "zstd needs version 3");
+        }
+        if let Some(data) = &self.data_file {
+            if old {
+                return wrong("data file", "it needs version 3");
+            }
+            if data.raw && self.backing.is_some() {
+                return wrong(
+                    "data file",
+                    "one that is a raw disk has no room for a backing file",
+                );
+            }
         }
         let room = self.preallocation != Preallocation::Off;
         if room && self.backing.is_some() && !self.options.extended_l2 {
@@ -93,6 +118,7 @@ pub fn create(new: &Create) -> std::result::Result<SparseImage, WriteError> {
     let head = Head {
         codec: new.codec,
         backing: new.backing.clone(),
+        data_file: new.data_file.clone(),
         lazy_refcounts: new.lazy_refcounts,
     };
     // Over a backing file only subclusters know room from data.
@@ -101,13 +127,14 @@ pub fn create(new: &Create) -> std::result::Result<SparseImage, WriteError> {
         false => Kind::Data,
     };
     let all: Range<u64> = 0..clusters;
+    let raw = new.data_file.as_ref().is_some_and(|data| data.raw);
     let runs = match new.preallocation {
-        Preallocation::Off => Vec::new(),
+        Preallocation::Off if !raw => Vec::new(),
         _ if all.is_empty() => Vec::new(),
         _ => vec![(all, kind)],
     };
     let image = assemble(&geometry, &head, runs, None)?;
-    if new.preallocation != Preallocation::Full {
+    if new.preallocation != Preallocation::Full || new.data_file.is_some() {
         return Ok(image);
     }
     let room = clusters * new.options.cluster_size;

@@ -107,8 +107,24 @@ impl Extensions {
 ///
 /// # Errors
 /// [`WriteError::Option`] for a name that is empty, too long or does not fit.
-pub(super) fn seal(backing: Option<&Named>, names: bool, room: u64) -> Result<Vec<u8>, WriteError> {
+pub(super) fn seal(
+    backing: Option<&Named>,
+    data_file: Option<&str>,
+    names: bool,
+    room: u64,
+) -> Result<Vec<u8>, WriteError> {
     let mut bytes = Vec::new();
+    if let Some(name) = data_file {
+        if name.is_empty() || name.len() > MAX_NAME {
+            let reason = format!(
+                "its name has {} bytes; 1 to {MAX_NAME} are possible",
+                name.len()
+            );
+            let option = "data file";
+            return Err(WriteError::Option { option, reason });
+        }
+        put(&mut bytes, kind::DATA_FILE, name.as_bytes());
+    }
     if let Some(format) = backing.and_then(|backing| backing.format.as_ref()) {
         put(&mut bytes, kind::BACKING_FORMAT, format.as_bytes());
     }
@@ -136,6 +152,11 @@ pub(super) fn seal(backing: Option<&Named>, names: bool, room: u64) -> Result<Ve
         Some(_) if bytes.len().saturating_add(name_len) > room => refuse(
             "its name does not fit the first cluster, which larger clusters would help".to_owned(),
         ),
+        None if bytes.len() > room => Err(WriteError::Option {
+            option: "data file",
+            reason: "its name does not fit the first cluster, which larger clusters would help"
+                .to_owned(),
+        }),
         _ => Ok(bytes),
     }
 }
@@ -173,15 +194,18 @@ mod tests {
 
     #[test]
     fn extensions_come_back_and_names_of_features_give_way() {
-        let bytes = seal(Some(&named("base.raw")), true, 65_424).unwrap();
+        let bytes = seal(Some(&named("base.raw")), None, true, 65_424).unwrap();
         assert_eq!(bytes.len(), 16 + 8 + 8 * 48 + 8);
         let found = Extensions::read(&bytes, 0, 65_424).unwrap();
         assert_eq!(found.backing_format.as_deref(), Some("raw"));
         assert_eq!(found.feature_names.len(), 8 * 48);
         // A cluster of 512 bytes has no room for both.
-        let bytes = seal(Some(&named("base.raw")), true, 400).unwrap();
+        let bytes = seal(Some(&named("base.raw")), None, true, 400).unwrap();
         assert_eq!(bytes.len(), 16 + 8);
-        assert_eq!(seal(None, true, 400).unwrap().len(), 8 + 8 * 48 + 8);
+        assert_eq!(seal(None, None, true, 400).unwrap().len(), 8 + 8 * 48 + 8);
+        let bytes = seal(None, Some("data.raw"), false, 400).unwrap();
+        let found = Extensions::read(&bytes, 0, 400).unwrap();
+        assert_eq!(found.data_file.as_deref(), Some("data.raw"));
     }
 
     #[test]
@@ -191,7 +215,11 @@ mod tests {
             (&*"x".repeat(1024), 65_424),
             (&"x".repeat(400), 400),
         ] {
-            assert!(seal(Some(&named(name)), true, room).is_err(), "{name}");
+            assert!(
+                seal(Some(&named(name)), None, true, room).is_err(),
+                "{name}"
+            );
+            assert!(seal(None, Some(name), true, room).is_err(), "{name}");
         }
     }
 }

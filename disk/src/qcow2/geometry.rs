@@ -3,6 +3,7 @@
 use forger_block::MAX_LEN;
 use zerocopy::IntoBytes;
 
+use super::create::DataFile;
 use super::entry::COPIED;
 use super::error::WriteError;
 use super::extension::{self, Named};
@@ -14,6 +15,9 @@ const MAX_REFCOUNT_TABLE_LEN: u64 = 8 << 20;
 
 /// A compatible feature: refcounts may be written late.
 const LAZY_REFCOUNTS: u64 = 1;
+
+/// A feature that whoever does not know it clears: the data file is a raw disk of itself.
+const RAW_DATA_FILE: u64 = 1 << 1;
 
 /// Length of a header of version 3, in bytes.
 const V3_HEADER_LEN: u32 = 112;
@@ -33,6 +37,7 @@ pub(super) struct Geometry {
 pub(super) struct Head {
     pub(super) codec: Codec,
     pub(super) backing: Option<Named>,
+    pub(super) data_file: Option<DataFile>,
     pub(super) lazy_refcounts: bool,
 }
 
@@ -42,6 +47,7 @@ impl Head {
         Self {
             codec,
             backing: None,
+            data_file: None,
             lazy_refcounts: false,
         }
     }
@@ -125,8 +131,11 @@ impl Geometry {
         } = self.options;
         let zstd = head.codec == Codec::Zstd;
         let bit = |set: bool, bit: u64| if set { bit } else { 0 };
-        let features =
-            bit(zstd, incompatible::COMPRESSION) | bit(extended_l2, incompatible::EXTENDED_L2);
+        let data = head.data_file.as_ref();
+        let features = bit(zstd, incompatible::COMPRESSION)
+            | bit(extended_l2, incompatible::EXTENDED_L2)
+            | bit(data.is_some(), incompatible::DATA_FILE);
+        let raw_data = data.is_some_and(|data| data.raw);
         let mut raw = RawHeader {
             magic: MAGIC,
             version: version.into(),
@@ -143,7 +152,7 @@ impl Geometry {
             snapshots_offset: 0.into(),
             incompatible_features: features.into(),
             compatible_features: bit(head.lazy_refcounts, LAZY_REFCOUNTS).into(),
-            autoclear_features: 0.into(),
+            autoclear_features: bit(raw_data, RAW_DATA_FILE).into(),
             refcount_order: refcount_bits.ilog2().into(),
             header_length: V3_HEADER_LEN.into(),
             compression_type: u8::from(zstd),
@@ -155,7 +164,8 @@ impl Geometry {
         };
         let backing = head.backing.as_ref();
         let room = cluster_size - u64::from(len);
-        let extensions = extension::seal(backing, version >= 3, room)?;
+        let data = data.map(|data| &*data.name);
+        let extensions = extension::seal(backing, data, version >= 3, room)?;
         if let Some(backing) = backing {
             raw.backing_file_offset = (u64::from(len) + extensions.len() as u64).into();
             raw.backing_file_size = narrow(backing.name.len() as u64).into();

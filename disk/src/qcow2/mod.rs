@@ -4,7 +4,8 @@
 //! 3, clusters compressed with zlib and zstd, subclusters, refcounts of every width, and images with
 //! backing and data files, where the caller gives these. Written are versions 2 and 3, with
 //! subclusters and refcounts of every width: [planned](plan) uncompressed, [over](plan_over) a
-//! backing file, [compressed](write_compressed), or [empty](create).
+//! backing file, [compressed](write_compressed), [both](write_compressed_over), or [empty](create),
+//! also with their data in another file.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -45,14 +46,14 @@ mod snapshot;
 mod tests;
 
 pub use self::check::check;
-pub use self::create::{Create, Preallocation, create};
+pub use self::create::{Create, DataFile, Preallocation, create};
 pub use self::error::{Damage, Place, ReadError, Role, WriteError};
 pub use self::extension::Named;
 pub use self::geometry::full_len;
 pub use self::header::Header;
 pub use self::image::{Image, Neighbours};
 pub use self::options::{Codec, Compression, Options};
-pub use self::overlay::{Backing, plan_over};
+pub use self::overlay::{Backing, plan_over, write_compressed_over};
 pub use self::pack::{write_compressed, write_compressed_arriving};
 pub use self::plan::plan;
 pub use self::snapshot::Snapshot;

@@ -7,6 +7,7 @@
 //! The header stands first and is written last.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use forger_block::{BlockRead, Bytes, Error, PlacedSink, Result, is_zero};
 
@@ -15,6 +16,7 @@ use super::entry::{ALL_ALLOCATED, COMPRESSED, COPIED, seal_compressed};
 use super::error::WriteError;
 use super::geometry::{Geometry, Head, Refcounts};
 use super::options::{Compression, Options};
+use super::plan::{Kind, words_of};
 use super::refcount;
 use crate::arriving::Arriving;
 use crate::batch::Batches;
@@ -44,7 +46,7 @@ pub fn write_compressed(
     let done = packer.fill(Batches::Source(source), compression, sink, progress)?;
     // What is a hole was no batch.
     progress.advance(source.len() - done);
-    packer.finish(geometry, compression, sink)
+    packer.finish(geometry, &Head::alone(compression.codec), sink)
 }
 
 /// Writes the compressed image of a disk that arrives, as [`write_compressed`] does.
@@ -63,7 +65,7 @@ pub fn write_compressed_arriving(
     packer.fill(Batches::Arriving(&mut *disk), compression, sink, progress)?;
     // Only now its length is known.
     let geometry = Geometry::new(*options, disk.reached())?;
-    packer.finish(geometry, compression, sink)
+    packer.finish(geometry, &Head::alone(compression.codec), sink)
 }
 
 /// A cluster as it is stored.
@@ -73,7 +75,7 @@ enum Form {
 }
 
 /// Gives clusters their places.
-struct Packer {
+pub(super) struct Packer {
     options: Options,
     /// The entries of the L2 tables that are not empty, by the table's number.
     tables: BTreeMap<u64, Vec<u64>>,
@@ -86,7 +88,7 @@ struct Packer {
 }
 
 impl Packer {
-    fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options) -> Self {
         Self {
             options,
             tables: BTreeMap::new(),
@@ -100,8 +102,16 @@ impl Packer {
         self.options.cluster_size
     }
 
-    /// Compresses and writes all clusters that are not zeros, and returns where the last batch ends.
-    fn fill(
+    /// Says that clusters are zeros, whatever the backing file has.
+    pub(super) fn zeros(&mut self, clusters: Range<u64>) {
+        for number in clusters {
+            self.set(number, words_of(Kind::Zero, 0, self.options.extended_l2));
+        }
+    }
+
+    /// Compresses and writes all clusters that are not zeros, of chosen parts those as well, and returns
+    /// where the last batch ends.
+    pub(super) fn fill(
         &mut self,
         batches: Batches<'_>,
         compression: &Compression,
@@ -110,6 +120,7 @@ impl Packer {
     ) -> std::result::Result<u64, WriteError> {
         compression.validate(&self.options)?;
         let cluster = self.cluster();
+        let chosen = matches!(batches, Batches::Parts(..));
         let begin = || {
             Compressor::new(compression.codec, compression.level)
                 .map(|compressor| (compressor, Vec::new()))
@@ -125,7 +136,7 @@ impl Packer {
                 let (range, buffer) = loader.load(batch, size(cluster))?;
                 let mut results = Vec::new();
                 for (number, data) in (range.start / cluster..).zip(buffer.chunks(size(cluster))) {
-                    if is_zero(data) {
+                    if !chosen && is_zero(data) {
                         continue;
                     }
                     let form = match compressor.compress(data, packed).map_err(compressing)? {
@@ -169,19 +180,24 @@ impl Packer {
             let problem = std::io::Error::other("the image exceeds what its entries can hold");
             return Err(Error::io("place a cluster in", "the image", problem));
         };
+        let bitmap = match entry & COMPRESSED {
+            0 => ALL_ALLOCATED,
+            _ => 0,
+        };
+        self.set(number, [entry, bitmap]);
+        sink.write_at(offset, data)
+    }
+
+    /// Sets the entry of a cluster of the disk: its first word, or with subclusters both.
+    fn set(&mut self, number: u64, words: [u64; 2]) {
         let entries = self.options.l2_entries();
-        // With subclusters an entry has a second word.
-        let width = self.options.l2_entry_len() / 8;
+        let width = size(self.options.l2_entry_len() / 8);
         let table = self
             .tables
             .entry(number / entries)
-            .or_insert_with(|| vec![0; size(entries * width)]);
-        let at = size(number % entries * width);
-        table[at] = entry;
-        if width == 2 && entry & COMPRESSED == 0 {
-            table[at + 1] = ALL_ALLOCATED;
-        }
-        sink.write_at(offset, data)
+            .or_insert_with(|| vec![0; size(entries) * width]);
+        let at = size(number % entries) * width;
+        table[at..at + width].copy_from_slice(&words[..width]);
     }
 
     /// Takes free clusters, each with so many references.
@@ -222,10 +238,11 @@ impl Packer {
         offset
     }
 
-    fn finish(
+    /// Writes the tables, and the header last.
+    pub(super) fn finish(
         mut self,
         geometry: Geometry,
-        compression: &Compression,
+        head: &Head,
         sink: &mut dyn PlacedSink,
     ) -> std::result::Result<u64, WriteError> {
         let cluster = self.cluster();
@@ -247,8 +264,7 @@ impl Packer {
         sink.write_at(blocks * cluster, bytes.into())?;
         let bytes = geometry.refcount_table(refcounts, blocks);
         sink.write_at(table * cluster, bytes.into())?;
-        let head = Head::alone(compression.codec);
-        let header = geometry.header(&head, l1, table, refcounts)?;
+        let header = geometry.header(head, l1, table, refcounts)?;
         sink.write_at(0, header.into())?;
         Ok(self.next * cluster)
     }

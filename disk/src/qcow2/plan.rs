@@ -60,9 +60,10 @@ pub(super) fn assemble(
     let options = &geometry.options;
     let cluster = options.cluster_size;
     let tables = l2_tables(&runs, options.l2_entries());
+    let elsewhere = head.data_file.is_some();
     let stored: u64 = runs
         .iter()
-        .filter(|(_, kind)| *kind != Kind::Zero)
+        .filter(|(_, kind)| *kind != Kind::Zero && !elsewhere)
         .map(|(run, _)| run.end - run.start)
         .sum();
     let l1_clusters = geometry.l1_clusters();
@@ -96,6 +97,7 @@ pub(super) fn assemble(
             at += run.end - run.start;
         }
     }
+    let data_at = (!elsewhere).then_some(data_at);
     let l2: Arc<dyn BlockRead> = Arc::new(L2Tables::new(runs, data_at, tables, options));
     image.span(l2_at * cluster, l2.len(), &l2, 0)?;
     Ok(image.finish(total * cluster)?)
@@ -123,15 +125,17 @@ struct L2Tables {
 }
 
 impl L2Tables {
+    /// Describes tables whose clusters stand one behind the other from `data_at` on, or in another file
+    /// where they stand on the disk.
     fn new(
         runs: Vec<(Range<u64>, Kind)>,
-        data_at: u64,
+        data_at: Option<u64>,
         tables: Vec<u64>,
         options: &Options,
     ) -> Self {
-        let mut at = data_at;
+        let mut at = data_at.unwrap_or(0);
         let place = |(run, kind): (Range<u64>, Kind)| {
-            let host = at;
+            let host = if data_at.is_some() { at } else { run.start };
             if kind != Kind::Zero {
                 at += run.end - run.start;
             }
@@ -159,7 +163,8 @@ impl L2Tables {
             for cluster in run.start.max(start)..run.end.min(end) {
                 let host = (host + (cluster - run.start)) * self.options.cluster_size;
                 let at = (cluster - base) * width;
-                for (word, value) in (at..at + width).zip(self.entry(*kind, host)) {
+                let entry = words_of(*kind, host, self.options.extended_l2);
+                for (word, value) in (at..at + width).zip(entry) {
                     let index = word
                         .checked_sub(first)
                         .and_then(|at| usize::try_from(at).ok());
@@ -170,15 +175,15 @@ impl L2Tables {
             }
         }
     }
+}
 
-    /// Returns the words of an entry.
-    fn entry(&self, kind: Kind, host: u64) -> [u64; 2] {
-        match (kind, self.options.extended_l2) {
-            (Kind::Data, _) => [COPIED | host, ALL_ALLOCATED],
-            (Kind::Room, _) => [COPIED | host, 0],
-            (Kind::Zero, false) => [ZERO, 0],
-            (Kind::Zero, true) => [0, ALL_ALLOCATED << 32],
-        }
+/// Returns the words of an entry, of which the second counts with subclusters.
+pub(super) fn words_of(kind: Kind, host: u64, extended_l2: bool) -> [u64; 2] {
+    match (kind, extended_l2) {
+        (Kind::Data, _) => [COPIED | host, ALL_ALLOCATED],
+        (Kind::Room, _) => [COPIED | host, 0],
+        (Kind::Zero, false) => [ZERO, 0],
+        (Kind::Zero, true) => [0, ALL_ALLOCATED << 32],
     }
 }
 
@@ -228,7 +233,7 @@ mod tests {
         ];
         let tables = l2_tables(&runs, options.l2_entries());
         assert_eq!(tables, [0, 1, 2, 3]);
-        let l2 = L2Tables::new(runs, 10, tables, &options);
+        let l2 = L2Tables::new(runs, Some(10), tables, &options);
         let mut expected = vec![0; 4 * 512];
         for (cluster, host) in (3..5).chain(70..200).zip(10_u64..) {
             let entry = (COPIED | (host * 512)).to_be_bytes();
@@ -252,7 +257,7 @@ mod tests {
         ];
         let tables = l2_tables(&runs, options.l2_entries());
         assert_eq!(tables, [0, 1]);
-        let l2 = L2Tables::new(runs, 4, tables, &options);
+        let l2 = L2Tables::new(runs, Some(4), tables, &options);
         let mut expected = vec![0; 2 * 16_384];
         let mut put = |at: usize, word: u64| {
             expected[at..at + 8].copy_from_slice(&word.to_be_bytes());

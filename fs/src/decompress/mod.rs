@@ -1,7 +1,8 @@
 //! Compressed input: gzip, zstd, xz and bzip2, told apart by their first bytes.
 //!
 //! [`open`] looks at the first bytes of a stream. What is compressed is decompressed by a thread of
-//! its own, so that it overlaps with what is done with the result; what is not passes through.
+//! its own, so that it overlaps with what is done with the result; what is not passes through, or by such
+//! a thread where that is [wanted](Options::read_ahead).
 //!
 //! ```
 //! use std::io::Read;
@@ -33,7 +34,7 @@ pub use error::Error;
 pub use format::{Format, HEAD, detect};
 pub use stream::{Stream, open};
 
-/// Limits of decompression.
+/// Limits of decompression, and who reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The largest window of a zstd frame in bytes: 1 KiB to 2 GiB, rounded down to a power of two.
@@ -44,6 +45,11 @@ pub struct Options {
     ///
     /// 256 MiB by default; `xz -9` needs 65 MiB.
     pub xz_memory: u64,
+    /// Whether what is not compressed is read by a thread of its own, too: for whoever has more to do with it
+    /// than to write it down.
+    ///
+    /// It is not by default.
+    pub read_ahead: bool,
 }
 
 impl Default for Options {
@@ -51,6 +57,7 @@ impl Default for Options {
         Self {
             zstd_window: 128 << 20,
             xz_memory: 256 << 20,
+            read_ahead: false,
         }
     }
 }

@@ -27,10 +27,13 @@ enum Inner<R> {
     Decoded(Decoded),
 }
 
+/// A piece, or what ends the stream.
+type Answer = io::Result<Vec<u8>>;
+
 /// The receiving end of the thread.
 #[derive(Debug)]
 struct Decoded {
-    pieces: Receiver<Result<Vec<u8>, Error>>,
+    pieces: Receiver<Answer>,
     /// Emptied pieces go back to be filled again.
     emptied: Sender<Vec<u8>>,
     piece: Vec<u8>,
@@ -50,7 +53,7 @@ pub fn open<R: Read + Send + 'static>(mut input: R, options: &Options) -> io::Re
     input.by_ref().take(limit).read_to_end(&mut head)?;
     let format = detect(&head);
     let input = Cursor::new(head).chain(input);
-    if format == Format::Plain {
+    if format == Format::Plain && !options.read_ahead {
         return Ok(Stream {
             format,
             inner: Inner::Plain(input),
@@ -59,7 +62,10 @@ pub fn open<R: Read + Send + 'static>(mut input: R, options: &Options) -> io::Re
     let (sender, pieces) = sync_channel(WAITING);
     let (emptied, returned) = channel();
     let options = options.clone();
-    let work = move || decode(format, input, &options, &sender, &returned);
+    let work = move || match format {
+        Format::Plain => pass(input, &sender, &returned),
+        format => decode(format, input, &options, &sender, &returned),
+    };
     thread::Builder::new()
         .name(format!("{format} decoder"))
         .spawn(work)?;
@@ -76,12 +82,23 @@ pub fn open<R: Read + Send + 'static>(mut input: R, options: &Options) -> io::Re
     })
 }
 
-/// Decodes until the end, an error, or nobody listens; the end is an empty piece.
+/// Passes on what is not compressed.
+fn pass<R: Read>(mut input: R, pieces: &SyncSender<Answer>, returned: &Receiver<Vec<u8>>) {
+    let read = |buf: &mut [u8]| loop {
+        match input.read(buf) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    };
+    send(read, pieces, returned);
+}
+
+/// Passes on what is decoded.
 fn decode<R: Read>(
     format: Format,
     input: R,
     options: &Options,
-    pieces: &SyncSender<Result<Vec<u8>, Error>>,
+    pieces: &SyncSender<Answer>,
     returned: &Receiver<Vec<u8>>,
 ) {
     let opened = Members::new(format, Input::new(input), options);
@@ -93,13 +110,21 @@ fn decode<R: Read>(
     let mut members = match opened.map_err(damaged) {
         Ok(members) => members,
         // Nobody listens any more if it cannot be sent.
-        Err(error) => return pieces.send(Err(error)).unwrap_or(()),
+        Err(error) => return pieces.send(Err(error.into())).unwrap_or(()),
     };
+    send(|buf| Ok(members.decode(buf)?), pieces, returned);
+}
+
+/// Sends pieces until the end, an error, or nobody listens; the end is an empty piece.
+fn send(
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    pieces: &SyncSender<Answer>,
+    returned: &Receiver<Vec<u8>>,
+) {
     loop {
         let mut piece = returned.try_recv().unwrap_or_default();
         piece.resize(PIECE, 0);
-        let result = fill(&mut members, &mut piece);
-        let (count, error) = match result {
+        let (count, error) = match fill(&mut read, &mut piece) {
             (count, Ok(())) => (count, None),
             (count, Err(error)) => (count, Some(error)),
         };
@@ -118,10 +143,13 @@ fn decode<R: Read>(
 }
 
 /// Fills a piece as far as the stream goes.
-fn fill<R: Read>(members: &mut Members<R>, piece: &mut [u8]) -> (usize, Result<(), Error>) {
+fn fill(
+    read: &mut impl FnMut(&mut [u8]) -> io::Result<usize>,
+    piece: &mut [u8],
+) -> (usize, io::Result<()>) {
     let mut filled = 0;
     while let Some(free) = piece.get_mut(filled..).filter(|free| !free.is_empty()) {
-        match members.decode(free) {
+        match read(free) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) => return (filled, Err(error)),

@@ -67,6 +67,31 @@ const TOOLS: [(Format, &[&str]); 5] = [
 ];
 
 #[test]
+fn what_is_read_ahead_comes_before_the_readers_own_error() {
+    struct Failing(usize);
+    impl Read for Failing {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let count = buf.len().min(self.0).min(1000);
+            if count == 0 {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            buf[..count].fill(7);
+            self.0 -= count;
+            Ok(count)
+        }
+    }
+    let options = Options {
+        read_ahead: true,
+        ..Options::default()
+    };
+    let mut stream = open(Failing(600_000), &options).unwrap();
+    let mut bytes = Vec::new();
+    let error = stream.read_to_end(&mut bytes).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(bytes == [7; 600_000]);
+}
+
+#[test]
 fn what_the_tools_compress_is_read_back() {
     let plain = sample(3 << 20);
     for (format, tool) in TOOLS {
@@ -74,9 +99,15 @@ fn what_the_tools_compress_is_read_back() {
             let Some(compressed) = filter(tool, plain) else {
                 continue;
             };
-            let (found, decoded) = read(&compressed);
-            assert_eq!(found, format);
-            assert_eq!(decoded.unwrap(), plain, "{format}");
+            for read_ahead in [false, true] {
+                let options = Options {
+                    read_ahead,
+                    ..Options::default()
+                };
+                let (found, decoded) = read_with(&compressed, &options);
+                assert_eq!(found, format);
+                assert_eq!(decoded.unwrap(), plain, "{format}");
+            }
         }
     }
 }

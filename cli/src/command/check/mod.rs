@@ -16,7 +16,7 @@ use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::listing;
-use crate::medium::Medium;
+use crate::medium::{Medium, Stored};
 use crate::print::{self, Stream};
 use crate::remedy;
 
@@ -110,20 +110,22 @@ fn json(parts: &[Part]) -> serde_json::Value {
 fn whole(address: &Address, args: &Args) -> Result<Vec<Part>, Failure> {
     let what = || format!("cannot read {}", address.image.display());
     let block = |error| remedy::block(what(), error);
-    let file: Arc<dyn BlockRead> = Arc::new(FileReader::open(&address.image).map_err(block)?);
-    let format = match args.read.input_format {
-        Some(format) => DiskFormat::from(format),
+    let wanted = args.read.input_format.map(DiskFormat::from);
+    let stored = Stored::open(address, wanted, None)?;
+    let file: Arc<dyn BlockRead> = Arc::<FileReader>::clone(&stored.image);
+    let format = match wanted {
+        Some(format) => format,
         None => detect(&file).map_err(block)?,
     };
     if format == DiskFormat::Raw {
-        return inside(address, &Medium::open(address, &args.read)?);
+        return inside(address, &Medium::of(&stored, address, &args.read)?);
     }
     let report = forger_disk::check(&file, format).map_err(|error| match error {
         OpenError::Block(error) => block(error),
         error => Failure::failed(what()).because(error),
     })?;
-    let container = Part::of_report(format.to_string(), report);
-    let held = match Medium::open(address, &args.read) {
+    let container = Part::of_report(stored.name(format), report);
+    let held = match Medium::of(&stored, address, &args.read) {
         Ok(medium) => inside(address, &medium),
         Err(failure) => Err(failure),
     };

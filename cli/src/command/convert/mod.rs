@@ -1,5 +1,6 @@
 //! `forger convert IN OUT`
 
+mod compress;
 mod length;
 mod raw;
 mod refused;
@@ -18,10 +19,9 @@ use forger_disk::bmap::{self, Bmap};
 use forger_disk::qcow2;
 use serde_json::json;
 
+pub(super) use self::compress::Compress;
 pub(crate) use self::target::Target;
-pub(super) use self::target_args::{
-    OutputFormat, TargetArgs, compression, sector_size, target_for,
-};
+pub(super) use self::target_args::{OutputFormat, TargetArgs, sector_size, target_for};
 use self::work::Work;
 use crate::args::qcow2::{BackingArgs, Base};
 use crate::args::read::ReadArgs;
@@ -50,8 +50,8 @@ const MAX_MAP: u64 = 256 << 20;
         zstd, xz or bzip2. Zeros become holes. Equal disks and options give equal bytes. The output appears whole \
         or not at all.",
     after_long_help = "\
-What OUT becomes is told by its name (.raw, .img, .raw.zst, .img.gz, .qcow2, .vhd, .vhdx, .vmdk,
-.simg, .ova) or by --format.
+What OUT becomes is told by its name (.raw, .img, .raw.zst, .img.gz, .raw.xz, .qcow2, .vhd, .vhdx,
+.vmdk, .simg, .ova) or by --format.
 
 As IN, - is standard input. A raw disk (compressed or not) and a streamOptimized VMDK go straight from there into a raw
 disk, a fixed VHD, a compressed qcow2, and the VMDK into a streamOptimized VMDK again; all else is kept in a temporary
@@ -70,7 +70,7 @@ Examples:
   curl -s https://example.org/disk.raw.xz | forger convert - disk.qcow2
   forger convert overlay.qcow2 whole.qcow2 --allow-backing base.qcow2
   forger convert disk.raw overlay.qcow2 --backing base.qcow2
-  forger convert disk.raw overlay.qcow2 --backing base.qcow2
+  forger convert disk.raw overlay.qcow2 --backing base.qcow2 --compress zstd
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
 )]
@@ -153,7 +153,8 @@ fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let map = args.map(&target)?;
     let base = args.base(&target)?;
     let threads = args.threads.map_or_else(config::processors, usize::from);
-    let whole = args.input_bmap.is_none();
+    // With a block map or a backing file the disk is looked into before it is written.
+    let whole = args.input_bmap.is_none() && base.is_none();
     let takes = |known_len| whole && target.takes_arriving(known_len);
     let input = Input::open(&args.input, &args.read, takes, console)?;
     let input_format = input.format();
@@ -177,7 +178,7 @@ fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     console.meter().expect(size);
     let check = || input.check_unchanged();
     let file_len = match (base, &target) {
-        (Some(base), Target::Qcow2(options, _)) => {
+        (Some(base), Target::Qcow2(options, codec)) => {
             let backing = qcow2::Backing {
                 disk: base.open(&args.read)?,
                 named: base.named,
@@ -187,7 +188,7 @@ fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
                 threads,
                 console,
             };
-            target::write_over(&disk, &backing, options, work, check)?
+            target::write_over(&disk, &backing, options, *codec, work, check)?
         }
         _ => target.write_mapped(disk, &output, map.as_ref(), threads, console, check)?,
     };
@@ -210,10 +211,6 @@ impl Args {
     fn base(&self, target: &Target) -> Result<Option<Base>, Failure> {
         let given = self.backing.backing.is_some();
         match target {
-            Target::Qcow2(_, Some(_)) if given => Err(Failure::usage(
-                "--compress and --backing cannot go together",
-            )
-            .help("without --compress the image has what differs from the backing file")),
             Target::Qcow2(..) => self.backing.find(&self.out),
             _ if given => Err(Failure::usage(
                 "--backing says nothing about this format of output",

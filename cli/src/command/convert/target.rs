@@ -35,7 +35,8 @@ impl Target {
         match self {
             Self::Raw => "raw",
             Self::RawPacked(Packing::Gzip(_)) => "raw, gzip",
-            Self::RawPacked(_) => "raw, zstd",
+            Self::RawPacked(Packing::Xz(_)) => "raw, xz",
+            Self::RawPacked(Packing::Zstd(_)) => "raw, zstd",
             Self::Qcow2(..) => "qcow2",
             Self::VhdFixed => "vhd-fixed",
             Self::VhdDynamic => "vhd",
@@ -188,9 +189,16 @@ pub(super) fn write_over(
     disk: &Arc<dyn BlockRead>,
     backing: &qcow2::Backing,
     options: &qcow2::Options,
+    codec: Option<(qcow2::Codec, i32)>,
     work: Work<'_>,
     check: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
+    if let Some(codec) = codec {
+        let compression = work.compression(codec);
+        return work.placed(check, |sink, console| {
+            qcow2::write_compressed_over(disk, backing, options, &compression, sink, console)
+        });
+    }
     let threads = work.threads;
     work.console.start_phase("look for differences");
     let plan = qcow2::plan_over(disk, backing, options, threads, work.console);

@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use clap::ValueEnum;
-use forger_disk::{Packing, android_sparse, ova, qcow2, vhdx};
+use forger_disk::{android_sparse, ova, qcow2, vhdx};
 
 use super::Target;
+use super::compress::{Compress, extension};
 use crate::args::qcow2::Qcow2Args;
 use crate::args::size;
 use crate::exit::Failure;
@@ -22,14 +23,15 @@ pub(in crate::command) struct TargetArgs {
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     pub(in crate::command) format: Option<OutputFormat>,
 
-    /// Compresses qcow2 and raw: zstd[:1-19] or zlib[:1-9] (raw: as gzip), vmdk and ova: zlib [default: not, but
-    /// .zst and .gz say so, and an ova always is; levels: zstd:3, zlib:9, of an ova zlib:6]
+    /// Compresses qcow2 and raw: zstd[:1-19] or zlib[:1-9] (raw: as gzip), raw also: xz[:1-9], vmdk and ova: zlib
+    /// [default: not, but .zst, .gz and .xz say so, and an ova always is; levels: zstd:3, zlib:9, xz:6, of an ova
+    /// zlib:6]
     ///
     /// Every reader of qcow2 knows zlib; QEMU reads zstd since 5.1, which is faster and smaller. zlib:9
     /// makes files as small as qemu-img's; zlib:6 takes half the time for 4% more. A compressed vmdk is
     /// streamOptimized, as it stands in an OVA.
-    #[arg(long, value_name = "NAME[:LEVEL]", value_parser = compression)]
-    pub(in crate::command) compress: Option<(qcow2::Codec, i32)>,
+    #[arg(long, value_name = "NAME[:LEVEL]", value_parser = Compress::parse)]
+    pub(in crate::command) compress: Option<Compress>,
 
     /// Size of a sector of the disk in a vhdx: 512 or 4096 [default: 512]
     #[arg(long, value_name = "BYTES", value_parser = sector_size)]
@@ -142,24 +144,16 @@ impl TargetArgs {
     /// A raw disk may be compressed as a whole: its name says so, or the option.
     fn raw(&self, out: &OsStr) -> Result<Target, Failure> {
         let (_, by_name) = unpacked_name(Path::new(out));
-        let by_name = by_name.map(|name| compression(name).expect("it is a name of one"));
         Ok(match self.compress.or(by_name) {
             None => Target::Raw,
-            Some((qcow2::Codec::Zlib, level @ 1..=9)) => {
-                Target::RawPacked(Packing::Gzip(level.unsigned_abs()))
-            }
-            Some((qcow2::Codec::Zstd, level @ 1..=19)) => Target::RawPacked(Packing::Zstd(level)),
-            Some(_) => {
-                return Err(Failure::usage(
-                    "zlib has levels from 1 to 9, zstd from 1 to 19",
-                ));
-            }
+            Some(compress) => Target::RawPacked(compress.packing()?),
         })
     }
 
     fn qcow2(&self) -> Result<Target, Failure> {
         let options = self.qcow2.options()?;
-        let valid = match self.compress {
+        let codec = self.compress.map(Compress::codec).transpose()?;
+        let valid = match codec {
             Some((codec, level)) => qcow2::Compression {
                 codec,
                 level,
@@ -169,19 +163,14 @@ impl TargetArgs {
             None => Ok(()),
         };
         valid.map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(Target::Qcow2(options, self.compress))
+        Ok(Target::Qcow2(options, codec))
     }
 
     /// A machine is called as its file.
     fn ova(&self, out: &OsStr) -> Result<Target, Failure> {
         let default = ova::Options::default();
-        let level = match self.compress {
-            None => default.level,
-            Some((qcow2::Codec::Zlib, level @ 1..=9)) => level.unsigned_abs(),
-            Some(_) => {
-                return Err(Failure::usage("an ova is compressed with zlib, 1 to 9"));
-            }
-        };
+        let level = self.compress.map(|compress| compress.zlib("an ova"));
+        let level = level.transpose()?.unwrap_or(default.level);
         let memory = match self.memory {
             None => default.memory,
             Some(bytes) if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => bytes >> 20,
@@ -205,13 +194,8 @@ impl TargetArgs {
             Some(name) if name != "-" => name.to_string_lossy().into_owned(),
             _ => "disk.vmdk".to_owned(),
         };
-        match self.compress {
-            None => Ok(Target::Vmdk(name, None)),
-            Some((qcow2::Codec::Zlib, level @ 1..=9)) => {
-                Ok(Target::Vmdk(name, Some(level.unsigned_abs())))
-            }
-            Some(_) => Err(Failure::usage("a vmdk is compressed with zlib, 1 to 9")),
-        }
+        let level = self.compress.map(|compress| compress.zlib("a vmdk"));
+        Ok(Target::Vmdk(name, level.transpose()?))
     }
 }
 
@@ -222,7 +206,7 @@ impl TargetArgs {
 pub(in crate::command) fn target_for(
     out: &OsStr,
     format: Option<OutputFormat>,
-    compress: Option<(qcow2::Codec, i32)>,
+    compress: Option<Compress>,
     sector_size: Option<u64>,
 ) -> Result<Target, Failure> {
     let args = TargetArgs {
@@ -235,38 +219,12 @@ pub(in crate::command) fn target_for(
 }
 
 /// Returns a name without what says how the file is compressed, and that.
-fn unpacked_name(path: &Path) -> (&Path, Option<&'static str>) {
-    let packing = match extension(path).as_deref() {
-        Some("zst" | "zstd") => Some("zstd"),
-        Some("gz") => Some("gzip"),
-        _ => None,
-    };
+fn unpacked_name(path: &Path) -> (&Path, Option<Compress>) {
+    let packing = extension(path).and_then(|extension| Compress::of_extension(&extension));
     match (packing, path.file_stem()) {
         (Some(packing), Some(stem)) => (Path::new(stem), Some(packing)),
         _ => (path, None),
     }
-}
-
-fn extension(path: &Path) -> Option<String> {
-    let extension = path.extension().and_then(OsStr::to_str);
-    extension.map(str::to_ascii_lowercase)
-}
-
-/// Reads `--compress`.
-pub(in crate::command) fn compression(text: &str) -> Result<(qcow2::Codec, i32), String> {
-    let (name, level) = text.split_once(':').unwrap_or((text, ""));
-    let (codec, usual) = match name {
-        "zlib" | "gzip" => (qcow2::Codec::Zlib, 9),
-        "zstd" => (qcow2::Codec::Zstd, 3),
-        _ => return Err("expected zlib or zstd, perhaps with a level, as in zstd:9".to_owned()),
-    };
-    let level = match level {
-        "" if !text.contains(':') => Ok(usual),
-        level => level.parse(),
-    };
-    level
-        .map(|level| (codec, level))
-        .map_err(|_| "expected a number behind the colon".to_owned())
 }
 
 /// Reads `--sector-size`.
@@ -347,6 +305,8 @@ mod tests {
         assert!(!valid("a b.vmdk --compress zstd"));
         assert!(valid("a b.raw --compress zlib"));
         assert!(valid("a b.img.zst --compress zstd:19"));
+        assert!(valid("a b.raw.xz --compress xz:9"));
+        assert!(!valid("a b.qcow2 --compress xz"));
         assert!(valid("a b.vhdx --format vhdx-fixed --sector-size 4096"));
         assert!(valid("a b.simg --dont-care"));
         assert!(!valid("a b.raw --compress zstd:20"));
@@ -356,14 +316,5 @@ mod tests {
         assert!(!valid("a b.ova --compress zstd"));
         assert!(!valid("a b.vmdk --cpus 4"));
         assert!(!valid("a b.vhd --compress zlib"));
-    }
-
-    #[test]
-    fn compression_has_a_name_and_perhaps_a_level() {
-        assert_eq!(compression("zstd"), Ok((qcow2::Codec::Zstd, 3)));
-        assert_eq!(compression("zlib:1"), Ok((qcow2::Codec::Zlib, 1)));
-        for text in ["", "lzma", "zstd:", "zstd:x"] {
-            assert!(compression(text).is_err(), "{text}");
-        }
     }
 }

@@ -140,6 +140,7 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         .unwrap_or_else(|| Named::any("-"));
     let what = format!("cannot make a disk from {}", named.shown());
     let mut source = args.source.clone();
+    source.read_ahead = true;
     let further = others.iter().filter_map(|other| other.arg.source.as_ref());
     source.network.registries = oci::hosts(std::iter::once(&named.path).chain(further))?;
     let mut inputs = Inputs::open(&named, &source, ext4.ignore, &environment, console)?;
@@ -298,9 +299,18 @@ impl Making<'_> {
             boots: self.options.loader.is_some(),
             architecture: architecture.or_else(|| Architecture::of(&image).ok()),
         };
+        let unused = definitions.iter().flat_map(|definition| &definition.unused);
+        for (place, key) in unused {
+            console.say(&format!("{place}: {key}= changes nothing on a new disk"));
+        }
         let path = self.args.disk.layout.as_deref().unwrap_or(Path::new(""));
         let filled = repart::fill(definitions, &ground, console)
             .map_err(|error| layout::refused(path, error))?;
+        for file in &filled.given_up {
+            console.say(&format!(
+                "{file}: there is no room, and its Priority= lets it be given up"
+            ));
+        }
         self.options.slots = filled.slots;
         self.options.boot_files = filled.boot;
         Ok(Grounds {

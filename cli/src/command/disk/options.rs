@@ -8,14 +8,13 @@ use clap::ValueEnum;
 use forger::assemble::{self, FindRoot, Usual};
 use forger::boot::{Architecture, Loader};
 use forger_block::{BlockRead, FileReader};
-use forger_disk::qcow2;
 use forger_fs::ext4::{self, Size};
 use forger_fs::tree::Content;
 
 use super::initrd;
 use crate::args::partition::{self, PartitionArg};
 use crate::args::size;
-use crate::command::convert::{OutputFormat, Target, compression, sector_size, target_for};
+use crate::command::convert::{Compress, OutputFormat, Target, sector_size, target_for};
 use crate::config;
 use crate::exit::Failure;
 use crate::remedy;
@@ -31,8 +30,8 @@ pub(super) struct DiskArgs {
     format: Option<OutputFormat>,
 
     /// Compresses qcow2: zstd[:1-19] or zlib[:1-9], and vmdk: zlib [default: not]
-    #[arg(long, value_name = "NAME[:LEVEL]", value_parser = compression)]
-    compress: Option<(qcow2::Codec, i32)>,
+    #[arg(long, value_name = "NAME[:LEVEL]", value_parser = Compress::parse)]
+    compress: Option<Compress>,
 
     /// Bytes in a sector: 512 or 4096 [default: 512, or what --layout says]
     #[arg(long, value_name = "BYTES", value_parser = sector_size)]
@@ -70,9 +69,14 @@ pub(super) struct DiskArgs {
     /// made, others stay empty unless --partition fills them. Of definitions (repart.d(5)): Type,
     /// Label, UUID, Weight, PaddingWeight, SizeMinBytes, SizeMaxBytes, PaddingMinBytes, PaddingMaxBytes,
     /// Format, CopyFiles (from SOURCE), ExcludeFiles, MakeDirectories, MakeSymlinks, Flags, NoAuto,
-    /// ReadOnly, GrowFileSystem, Minimize, Verity (data, hash), VerityMatchKey.
+    /// ReadOnly, GrowFileSystem, Minimize, Verity (data, hash), VerityMatchKey, Priority, SupplementFor.
     #[arg(long, value_name = "FILE|DIR")]
     pub(super) layout: Option<PathBuf>,
+
+    /// Names up to three partitions in the MBR as well, by number, name or type (esp,root): a hybrid MBR, for
+    /// firmware that reads no GPT [default: none]
+    #[arg(long, value_name = "PART,…", value_delimiter = ',')]
+    hybrid_mbr: Vec<String>,
 
     /// What it boots with: systemd-boot (entries of the Boot Loader Specification), uki (unified kernel
     /// images) or none [default: systemd-boot]
@@ -193,6 +197,7 @@ impl DiskArgs {
                 Size::Auto(_) => None,
             },
             sector_size: self.sector_size.unwrap_or(512),
+            hybrid: self.hybrid_mbr.clone(),
             loader,
             root: match self.root {
                 Some(RootArg::Discoverable) => FindRoot::Discoverable,

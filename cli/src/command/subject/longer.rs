@@ -32,7 +32,7 @@ impl Subject {
     /// too early. Returns the disk's new length where it did.
     ///
     /// # Errors
-    /// A partition that is not the last one, a disk without a GPT.
+    /// A partition that is not the last one, a disk without a table.
     pub(crate) fn make_room(&mut self, len: u64, tried: bool) -> Result<Option<u64>, Failure> {
         let Some(range) = self
             .range
@@ -60,7 +60,7 @@ impl Subject {
     /// Makes the disk longer, and its partition table with it.
     ///
     /// # Errors
-    /// A disk without a GPT, and one that would become shorter.
+    /// A disk without a partition table, and one that would become shorter.
     pub(crate) fn grow_disk(&mut self, wanted: Wanted, tried: bool) -> Result<(), Failure> {
         let disk = self.medium.container.disk();
         let growth = grow(&disk, wanted).map_err(|error| self.refused(error))?;

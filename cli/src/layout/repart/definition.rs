@@ -42,6 +42,12 @@ pub struct Definition {
     pub minimize: bool,
     /// `Verity=`, with `VerityMatchKey=`.
     pub verity: Option<(Verity, String)>,
+    /// `Priority=`: where there is no room, partitions with the highest number above 0 are given up first.
+    pub priority: i32,
+    /// `SupplementFor=`: the definition that this one is merged into, by its file's name without `.conf`.
+    pub supplement: Option<String>,
+    /// Keys that change nothing on a new disk that is one file, and where they stand.
+    pub unused: Vec<(Place, String)>,
 }
 
 /// What a partition is formatted as.
@@ -66,14 +72,9 @@ pub enum Verity {
     Hash,
 }
 
-/// What only matters where partitions are there already, and where the image is only one file.
-const ELSEWHERE: [&str; 5] = [
-    "Priority",
-    "FactoryReset",
-    "SplitName",
-    "MountPoint",
-    "SupplementFor",
-];
+/// What only matters where partitions are there already, where the image becomes several files, and where
+/// an fstab is asked for.
+const ELSEWHERE: [&str; 3] = ["FactoryReset", "SplitName", "MountPoint"];
 
 /// Reads a definition.
 ///
@@ -114,6 +115,9 @@ pub fn parse(file: &str, text: &str) -> Result<Definition, Error> {
         attributes,
         minimize: read.minimize,
         verity,
+        priority: read.priority,
+        supplement: read.supplement,
+        unused: read.unused,
     })
 }
 
@@ -137,6 +141,9 @@ struct Reading {
     minimize: bool,
     verity: Option<Verity>,
     match_key: Option<String>,
+    priority: i32,
+    supplement: Option<String>,
+    unused: Vec<(Place, String)>,
 }
 
 impl Default for Reading {
@@ -160,6 +167,9 @@ impl Default for Reading {
             minimize: false,
             verity: None,
             match_key: None,
+            priority: 0,
+            supplement: None,
+            unused: Vec::new(),
         }
     }
 }
@@ -235,8 +245,15 @@ impl Reading {
                 }
             }
             "VerityMatchKey" => self.match_key = Some(value.clone()),
+            "Priority" => {
+                self.priority = value.parse().map_err(|_| wrong("a number of 32 bits"))?;
+            }
+            "SupplementFor" => {
+                let name = value.strip_suffix(".conf").unwrap_or(value);
+                self.supplement = (!name.is_empty()).then(|| name.to_owned());
+            }
             "Encrypt" if value == "off" => {}
-            key if ELSEWHERE.contains(&key) => {}
+            key if ELSEWHERE.contains(&key) => self.unused.push((place.clone(), key.to_owned())),
             key => {
                 return Err(Error::at(
                     place,
@@ -357,7 +374,8 @@ mod tests {
     fn a_definition_is_read_with_what_follows_from_its_type() {
         let text = "[Partition]\nType=root\nLabel=sys%%tem\nFormat=ext4\nSizeMinBytes=1G\nWeight=500\n\
                     CopyFiles=/ /srv:/data\nExcludeFiles=/var/cache\nMakeDirectories=/efi /boot\n\
-                    MakeSymlinks=/bin:usr/bin\nMinimize=guess\nFactoryReset=no\n";
+                    MakeSymlinks=/bin:usr/bin\nMinimize=guess\nFactoryReset=no\nPriority=-3\n\
+                    SupplementFor=00-esp.conf\n";
         let root = parse("10-root.conf", text).unwrap();
         assert_eq!(root.kind, Type::Native(Native::Root));
         assert_eq!(root.label.as_deref(), Some("sys%tem"));
@@ -367,6 +385,14 @@ mod tests {
         assert_eq!(root.folders, ["/efi", "/boot"]);
         assert_eq!(root.attributes, ATTRIBUTE_GROW_FILESYSTEM);
         assert!(root.minimize);
+        assert_eq!(
+            (root.priority, root.supplement.as_deref()),
+            (-3, Some("00-esp"))
+        );
+        let [(place, key)] = &root.unused[..] else {
+            panic!("{:?}", root.unused);
+        };
+        assert_eq!((place.line, key.as_str()), (Some(12), "FactoryReset"));
         let hash = "[Partition]\nType=root-verity\nVerity=hash\nVerityMatchKey=root\nFlags=0x4\n";
         let hash = parse("20.conf", hash).unwrap();
         assert_eq!(hash.attributes, ATTRIBUTE_READ_ONLY | 4);
@@ -386,6 +412,7 @@ mod tests {
             ("CopyFiles=usr", "expected /FROM"),
             ("Verity=signature", "expected off, data or hash"),
             ("NoAuto=perhaps", "expected yes or no"),
+            ("Priority=high", "expected a number"),
         ] {
             let text = format!("[Partition]\nType=home\n{line}\n");
             let error = parse("x.conf", &text).unwrap_err().to_string();

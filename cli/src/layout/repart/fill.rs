@@ -16,6 +16,7 @@ use super::super::Error;
 use super::definition::{Definition, Format, Verity};
 use super::files::{excluded, gather, root_files};
 use super::size::{Share, share_out};
+use super::supplement::{give_up, merged};
 use crate::assemble::{ALIGN, Fill, Slot, Type};
 use crate::boot::Architecture;
 
@@ -55,13 +56,38 @@ pub struct Filled {
     pub root: Arc<dyn BlockRead>,
     /// What definitions put into the boot partition beside what boots.
     pub boot: Option<Tree<Content>>,
+    /// The files of definitions that were given up, for want of room.
+    pub given_up: Vec<String>,
 }
 
-/// Fills partitions as their definitions say.
+/// Fills partitions as their definitions say; what supplements another one is merged into it, and what has
+/// no room is given up by `Priority=`.
 ///
 /// # Errors
 /// What cannot be copied, made, or laid out.
 pub fn fill(
+    definitions: &[Definition],
+    ground: &Ground<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Filled, Error> {
+    let mut definitions = definitions.to_vec();
+    let mut given_up = Vec::new();
+    loop {
+        let error = match fill_all(&merged(&definitions)?, ground, observer) {
+            Ok(filled) => return Ok(Filled { given_up, ..filled }),
+            Err(error) => error,
+        };
+        if !matches!(error, Error::TooSmall { .. }) {
+            return Err(error);
+        }
+        match give_up(&mut definitions) {
+            files if files.is_empty() => return Err(error),
+            files => given_up.extend(files),
+        }
+    }
+}
+
+fn fill_all(
     definitions: &[Definition],
     ground: &Ground<'_>,
     observer: &mut dyn Observer,
@@ -90,6 +116,7 @@ pub fn fill(
         slots: Vec::new(),
         root: Arc::clone(ground.system),
         boot: None,
+        given_up: Vec::new(),
     };
     for ((part, definition), place) in parts.into_iter().zip(definitions).zip(sizes) {
         part.finish(definition, place, ground, &mut filled, observer)?;

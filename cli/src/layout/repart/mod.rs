@@ -1,13 +1,14 @@
 //! Definitions of systemd-repart: a folder of files `*.conf`, one for each partition.
 //!
 //! Follows repart.d(5). What a definition asks for is done as systemd-repart does it for a new disk; what
-//! only matters on a running system, as the order in which partitions are given up, is read and left
-//! alone; all else is refused.
+//! only matters elsewhere, as on a running system, is [listed](Definition::unused) and left alone; all else
+//! is refused.
 
 mod definition;
 mod files;
 mod fill;
 mod size;
+mod supplement;
 mod unit;
 
 pub use definition::{Definition, Format, Verity, parse};

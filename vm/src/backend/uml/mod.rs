@@ -46,8 +46,9 @@ const MODULES: &str = "/usr/lib/uml/modules";
 /// The driver of served disks, below a release's folder.
 const DRIVER: &str = "kernel/drivers/block/virtio_blk.ko";
 
-/// What is loaded into the kernel's program first: `vm/preload/uml.rs`.
-const PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
+/// What is loaded into the kernel's program first (`LD_PRELOAD`), for processors with large register states:
+/// `vm/preload/uml.rs` as a shared library, empty where there is no User-Mode Linux.
+pub const PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
 
 /// Least memory in bytes: below it the kernel does not come up.
 const LEAST_MEMORY: u64 = 32 << 20;
