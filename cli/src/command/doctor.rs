@@ -70,7 +70,11 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
         print::result(Stream::Stdout, &finding.shown(global.output))?;
     }
     for found in kernel::listed()? {
-        print::result(Stream::Stdout, &kernel_shown(&found, global.output))?;
+        let shown = match found {
+            Ok(found) => kernel_shown(&found, global.output),
+            Err(failure) => kernel_problem(&failure, global.output),
+        };
+        print::result(Stream::Stdout, &shown)?;
     }
     match works {
         true => Ok(()),
@@ -130,6 +134,14 @@ fn answer(backend: &dyn Backend) -> Result<(String, f64), Error> {
     let kernel = guest.kernel().to_owned();
     guest.shut_down()?;
     Ok((kernel, seconds))
+}
+
+/// Shows what is wrong with a kernel that is kept.
+fn kernel_problem(failure: &Failure, format: Format) -> String {
+    match format {
+        Format::Json => print::json_line(&json!({ "kernel": null, "reason": failure.line() })),
+        Format::Text => format!("{:9} {}\n", "kernel", failure.line()),
+    }
 }
 
 /// Shows a kernel that a guest could get.

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 }
 
 fn add(args: &Args, console: &mut Console) -> Result<Stored, Failure> {
-    let mut adding = Adding::begin(&Kernels::open()?)?;
+    let mut adding = Adding::begin(&Kernels::open()?, console.signals())?;
     console.start_phase("read");
     for path in &args.files {
         let shown = path.display().to_string();

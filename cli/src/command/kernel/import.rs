@@ -51,7 +51,7 @@ fn import(args: &Args, console: &mut Console) -> Result<Stored, Failure> {
     let planned = Planned::open(&named, &SourceArgs::default(), root::size(0), console)?;
     let image = Image::open(Arc::clone(&planned.base))
         .map_err(|error| Failure::failed(format!("cannot read {shown}")).because(error))?;
-    let mut adding = Adding::begin(&Kernels::open()?)?;
+    let mut adding = Adding::begin(&Kernels::open()?, console.signals())?;
     from_image(&mut adding, &image, args.release.as_deref(), &shown)?;
     console.finishing();
     adding.finish(&args.keep.keep())

@@ -61,7 +61,7 @@ fn pull(args: &Args, console: &mut Console) -> Result<Stored, Failure> {
         sha256: args.digest.sha256,
     };
     let (network, wanted) = query.locate(&args.network, console)?;
-    let mut adding = Adding::begin(&Kernels::open()?)?;
+    let mut adding = Adding::begin(&Kernels::open()?, console.signals())?;
     fetch(&mut adding, &network, &wanted, console)?;
     console.finishing();
     let keep = args.keep.keep();

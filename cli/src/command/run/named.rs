@@ -106,7 +106,7 @@ fn kept(args: &Args, name: &str, console: &mut Console) -> Option<OsString> {
             sha256: None,
         };
         let (network, wanted) = query.locate(&args.source.network, console)?;
-        let mut adding = Adding::begin(&kernels)?;
+        let mut adding = Adding::begin(&kernels, console.signals())?;
         fetch(&mut adding, &network, &wanted, console)?;
         let keep = Keep {
             name: Some(name.to_owned()),

@@ -11,6 +11,7 @@ use super::store::{FACTS, KERNEL, Kernels, MODULES, clear};
 use super::{Facts, Stored};
 use crate::config;
 use crate::exit::Failure;
+use crate::signals::Signals;
 
 /// The list without which modules' own words are taken.
 const DEP: &str = "modules.dep";
@@ -32,6 +33,7 @@ pub(crate) struct Keep {
 #[derive(Debug)]
 pub(crate) struct Adding {
     kernels: Kernels,
+    signals: Signals,
     folder: PathBuf,
     image: Option<Image>,
     facts: Facts,
@@ -45,7 +47,7 @@ impl Adding {
     ///
     /// # Errors
     /// A folder that cannot be written.
-    pub(crate) fn begin(kernels: &Kernels) -> Result<Self, Failure> {
+    pub(crate) fn begin(kernels: &Kernels, signals: &Signals) -> Result<Self, Failure> {
         let lock = kernels.lock()?;
         let folder = kernels.folder().join(".adding");
         // Whoever was killed while adding left it behind.
@@ -54,6 +56,7 @@ impl Adding {
             .map_err(|error| kernels.failed(error))?;
         Ok(Self {
             kernels: kernels.clone(),
+            signals: signals.clone(),
             folder,
             image: None,
             facts: Facts::default(),
@@ -65,8 +68,11 @@ impl Adding {
     /// Takes a file that belongs to the kernel.
     ///
     /// # Errors
-    /// What is no kernel, and a second one.
+    /// What is no kernel, and a second one; a signal.
     pub(crate) fn piece(&mut self, piece: Piece, from: &str) -> Result<(), Failure> {
+        if self.signals.caught().is_some() {
+            return Err(Failure::failed(format!("cannot take a kernel from {from}")));
+        }
         match piece.place {
             Place::Kernel(release) => self.kernel(&piece.bytes, release, from),
             Place::Facts => {

@@ -223,20 +223,20 @@ fn with_folder(kernel: Kernel, folder: PathBuf) -> Kernel {
     }
 }
 
-/// Lists the kernels of this machine and those that are kept: what takes them, where they are, what they are.
+/// Lists the kernels that are kept, each with what is wrong with it, and those of this machine.
 ///
 /// # Errors
 /// A folder of kernels that cannot be read.
-pub(crate) fn listed() -> Result<Vec<Found>, Failure> {
+pub(crate) fn listed() -> Result<Vec<Result<Found, Failure>>, Failure> {
     let mut all = Vec::new();
     if let Ok(kernels) = Kernels::open() {
         for stored in kernels.list()? {
             let place = format!("the kernel {}", stored.facts.name);
-            all.push(found(stored.kernel(), place)?);
+            all.push(found(stored.kernel(), place));
         }
     }
-    all.extend(host_uml(Takes::Uml));
+    all.extend(host_uml(Takes::Uml).map(Ok));
     let machines = [Architecture::X86_64, Architecture::Aarch64].map(Takes::Machine);
-    all.extend(machines.into_iter().filter_map(host_boot));
+    all.extend(machines.into_iter().filter_map(host_boot).map(Ok));
     Ok(all)
 }

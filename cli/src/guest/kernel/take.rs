@@ -62,8 +62,14 @@ pub(crate) fn take(
         return Ok(());
     }
     let mut bytes = Vec::new();
-    let read = stream.by_ref().take(MAX_FILE).read_to_end(&mut bytes);
+    let read = stream.by_ref().take(MAX_FILE + 1).read_to_end(&mut bytes);
     read.map_err(unread)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(failed(forger_vm::kernel::Error::TooLarge {
+            what: shown.to_owned(),
+            limit: MAX_FILE,
+        }));
+    }
     let place = Place::Kernel(None);
     adding.piece(Piece { place, bytes }, shown)
 }

@@ -103,8 +103,13 @@ impl Uml {
         if release.is_empty() || !release.chars().all(plain) || release.contains("..") {
             return None;
         }
-        let path = Path::new(MODULES).join(release).join(DRIVER);
-        path.is_file().then_some(path)
+        // Whoever keeps a kernel keeps its modules beside it; distributions have a folder for them.
+        let folders = [
+            self.kernel.with_file_name("modules"),
+            Path::new(MODULES).join(release),
+        ];
+        let mut drivers = folders.iter().map(|folder| folder.join(DRIVER));
+        drivers.find(|path| path.is_file())
     }
 
     /// Tells whether its kernel may trace processes here, by its own first check.
