@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,8 @@ use forger_vm::uml::Uml;
 use forger_vm::{Access, Backend, Disk, Ended, Error, Event, Guest, Job, Mounted, Options};
 
 use forger_tests::forger::forger;
-use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
-use forger_tests::{judge, rootfs, tools, workspace};
+use forger_tests::{judge, packages, rootfs, tools, workspace};
 
 /// The most output of a job that is kept, in bytes.
 const LIMIT: usize = 32 << 20;
@@ -228,25 +227,25 @@ pub(crate) fn uml() -> Option<Uml> {
     })
 }
 
-/// Returns QEMU without KVM, with a kernel that lies in `scratch`.
+/// Returns QEMU without KVM, with a kernel that is kept in `scratch`.
 fn qemu(scratch: &Scratch) -> Option<Qemu> {
-    if !tools::present(&["qemu-system-x86_64", "tar"]) {
+    if !tools::present(&["qemu-system-x86_64"]) {
         return None;
     }
-    let tar = rootfs::bootable()?;
-    let unpack = Run::new("tar").arg("-C").arg(scratch.root()).arg("-xf");
-    let unpack = unpack.arg(tar).args(["./boot", "./usr/lib/modules"]);
-    unpack.limit(120).ok();
-    let modules = fs::read_dir(scratch.path("usr/lib/modules")).unwrap();
-    let modules = modules.flatten().next().unwrap().path();
-    let release = modules.file_name().unwrap().to_str().unwrap();
-    let kernel = scratch.path(&format!("boot/vmlinuz-{release}"));
-    let kernel = Kernel::open(&kernel).unwrap();
+    let added = forger()
+        .args(["kernel", "add", "--no-sync", "--output", "json"])
+        .arg(packages::cloud_kernel()?)
+        .env("FORGER_STORE", scratch.path("store"))
+        .limit(120)
+        .ok();
+    let facts: serde_json::Value = serde_json::from_str(&added.text()).unwrap();
+    let path = |name: &str| PathBuf::from(facts[name].as_str().unwrap());
+    let kernel = Kernel::open(&path("path")).unwrap();
     Some(Qemu {
         program: tools::find("qemu-system-x86_64")?,
         architecture: Architecture::X86_64,
         accelerator: Accelerator::Tcg,
-        kernel: kernel.with_modules(Arc::new(Folder(modules))),
+        kernel: kernel.with_modules(Arc::new(Folder(path("modules_path")))),
     })
 }
 

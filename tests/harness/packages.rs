@@ -41,3 +41,19 @@ pub fn package(name: &str) -> Option<PathBuf> {
     });
     made.map_err(|error| tools::skip(&error)).ok()
 }
+
+/// Returns the package of the kernel that Debian has for virtual machines, as [`package`] does.
+///
+/// # Panics
+/// As there, and when the package that only names it does not.
+#[must_use]
+pub fn cloud_kernel() -> Option<PathBuf> {
+    if !tools::present(&["dpkg-deb"]) {
+        return None;
+    }
+    let meta = package("linux-image-cloud-amd64")?;
+    let run = Run::new("dpkg-deb").arg("--field").arg(meta).arg("Depends");
+    let depends = run.ok().text();
+    let name = depends.split([' ', ',']).next();
+    package(name.expect("it depends on the kernel").trim())
+}

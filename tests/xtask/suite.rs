@@ -16,6 +16,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
     ("bzip2", "bzip2"),
     ("debugfs", "e2fsprogs"),
+    ("dpkg-deb", "dpkg"),
     ("docker-registry", "docker-registry"),
     ("e2fsck", "e2fsprogs"),
     ("fdisk", "fdisk"),

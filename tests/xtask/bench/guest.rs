@@ -2,10 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use forger_tests::process::Run;
-use forger_tests::{cache, rootfs};
+use forger_tests::{packages, rootfs};
 
 use super::Bench;
 use super::measure::Contestant;
@@ -61,7 +60,8 @@ impl Bench {
         let minbase = rootfs::minbase().ok_or("there is no root filesystem for guests")?;
         // Both have the package in their root.
         let (image, tar) = (self.out("guest.ext4"), self.out("guest.tar"));
-        let inject = format!("{}:/work.deb:0644", package()?.display());
+        let package = packages::cloud_kernel().ok_or("there is no package to unpack")?;
+        let inject = format!("{}:/work.deb:0644", package.display());
         let make = ["mkfs", "-q", "--force", "--inject", &inject];
         self.forger_ok(&make, &[&minbase, &image])?;
         self.forger_ok(
@@ -176,23 +176,6 @@ impl Bench {
             50.0,
         )
     }
-}
-
-/// Returns a large Debian package.
-fn package() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let fetch = "cd \"$0\" && apt-get -qq download \
-                 $(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p')";
-    let folder = cache::made("cloud-kernel", |part| {
-        std::fs::create_dir_all(part).map_err(|error| error.to_string())?;
-        let run = Run::new("sh").args(["-euc", fetch]).arg(part).limit(300);
-        let output = run.try_output()?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(output.to_string()),
-        }
-    })?;
-    let first = std::fs::read_dir(folder)?.next();
-    Ok(first.ok_or("nothing was downloaded")??.path())
 }
 
 /// Answers every request with a thousand million bytes.
