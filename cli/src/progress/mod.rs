@@ -103,6 +103,13 @@ impl Console {
         result.map_err(|failure| self.signals.caught().map_or(failure, Failure::signal))
     }
 
+    /// Ends the current phase, and removes the bar: what follows is somebody else's.
+    pub(crate) fn end_phase(&mut self) {
+        if let Some(phase) = self.phase.take() {
+            self.voice.face().done(&phase);
+        }
+    }
+
     /// Says that everything is written and the output is being published.
     pub(crate) fn finishing(&mut self) {
         self.phase("publish");

@@ -84,6 +84,7 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
             "warning: the guest is emulated, without KVM: expect it to take 10 to 30 times as long as this machine",
         );
     }
+    console.end_phase();
     let planned = begin.elapsed();
     let guest = Guest::boot(&*backend, options)
         .map_err(|error| failure("cannot start the guest", error))?;

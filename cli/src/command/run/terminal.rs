@@ -23,7 +23,8 @@ impl Raw {
         let before = tcgetattr(&stdin).map_err(failed)?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Flush, &raw).map_err(failed)?;
+        // What was typed ahead stays.
+        tcsetattr(&stdin, OptionalActions::Drain, &raw).map_err(failed)?;
         Ok(Some(Self(before)))
     }
 }

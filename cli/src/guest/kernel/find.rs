@@ -153,10 +153,14 @@ fn found(kernel: Result<Kernel, Error>, place: String) -> Result<Found, Failure>
 
 /// Returns the one that is kept and taken where none is named.
 fn stored(takes: Takes) -> Result<Option<Found>, Failure> {
-    // Whoever has no folder for them keeps none.
+    // Whoever has no folder for them keeps none, nor does who may not look into it: HOME can be another user's.
     let Ok(kernels) = Kernels::open() else {
         return Ok(None);
     };
+    let looked = fs::read_dir(kernels.folder());
+    if looked.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+        return Ok(None);
+    }
     let Some(stored) = kernels.default(&takes.slot())? else {
         return Ok(None);
     };
