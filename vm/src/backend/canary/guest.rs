@@ -28,7 +28,7 @@ use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 /// How long a guest may take of the processor's time; a real one takes a hundredth of that.
 const FAST: Duration = Duration::from_millis(5);
 /// How long it may take at all.
-const PATIENCE: Duration = Duration::from_millis(35);
+const PATIENCE: Duration = Duration::from_millis(25);
 /// How long it may take to be interrupted.
 const STUBBORN: Duration = Duration::from_secs(1);
 
