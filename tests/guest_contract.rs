@@ -27,10 +27,16 @@ pub(crate) struct Root {
 }
 
 impl Root {
+    /// Makes it of Debian's smallest, or takes what the variable `FORGER_TEST_ROOT` names: a machine that is made
+    /// for these tests only has it ready.
     pub(crate) fn make() -> Option<Self> {
-        let tar = rootfs::minbase()?;
         let scratch = Scratch::new();
         let image = scratch.path("root.ext4");
+        if let Some(made) = std::env::var_os("FORGER_TEST_ROOT") {
+            std::os::unix::fs::symlink(made, image).unwrap();
+            return Some(Self { scratch });
+        }
+        let tar = rootfs::minbase()?;
         let run = forger().args(["mkfs", "-q", "--size", "1G"]);
         run.arg(tar).arg(&image).limit(300).ok();
         Some(Self { scratch })
@@ -74,7 +80,7 @@ pub(crate) fn shell(script: &str) -> Job {
 }
 
 /// Asserts the contract of backends: two boots.
-fn assert_contract(backend: &dyn Backend, root: &Root, jobs: usize) {
+pub(crate) fn assert_contract(backend: &dyn Backend, root: &Root, jobs: usize) {
     backend.probe().unwrap();
     let guest = root.boot(backend);
     jobs_end_as_they_say(&guest);
@@ -232,6 +238,17 @@ fn qemu(scratch: &Scratch) -> Option<Qemu> {
     if !tools::present(&["qemu-system-x86_64"]) {
         return None;
     }
+    let kernel = debian_kernel(scratch)?;
+    Some(Qemu {
+        program: tools::find("qemu-system-x86_64")?,
+        architecture: Architecture::X86_64,
+        accelerator: Accelerator::Tcg,
+        kernel,
+    })
+}
+
+/// Keeps Debian's kernel for clouds, with its modules, in `scratch`.
+pub(crate) fn debian_kernel(scratch: &Scratch) -> Option<Kernel> {
     let added = forger()
         .args(["kernel", "add", "--no-sync", "--output", "json"])
         .arg(packages::cloud_kernel()?)
@@ -241,12 +258,17 @@ fn qemu(scratch: &Scratch) -> Option<Qemu> {
     let facts: serde_json::Value = serde_json::from_str(&added.text()).unwrap();
     let path = |name: &str| PathBuf::from(facts[name].as_str().unwrap());
     let kernel = Kernel::open(&path("path")).unwrap();
-    Some(Qemu {
-        program: tools::find("qemu-system-x86_64")?,
-        architecture: Architecture::X86_64,
-        accelerator: Accelerator::Tcg,
-        kernel: kernel.with_modules(Arc::new(Folder(path("modules_path")))),
-    })
+    Some(kernel.with_modules(Arc::new(Folder(path("modules_path")))))
+}
+
+/// Returns the kernel in a folder that has one as the root of a filesystem has it.
+pub(crate) fn kernel_below(root: &Path) -> Kernel {
+    let modules = fs::read_dir(root.join("usr/lib/modules")).unwrap();
+    let modules = modules.flatten().next().unwrap().path();
+    let release = modules.file_name().unwrap().to_str().unwrap();
+    let kernel = root.join(format!("boot/vmlinuz-{release}"));
+    let kernel = Kernel::open(&kernel).unwrap();
+    kernel.with_modules(Arc::new(Folder(modules)))
 }
 
 #[test]

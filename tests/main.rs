@@ -27,6 +27,8 @@ mod hostile;
 mod inspect;
 mod interrupted;
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod kvm;
 mod large;
 mod machines;
 mod maintenance;

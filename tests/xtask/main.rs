@@ -7,6 +7,7 @@ mod fuzz;
 mod iotests;
 mod step;
 mod suite;
+mod test_kvm;
 mod testdata;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ usage: cargo xtask CHORE
                    `inspect`, `convert`, `disk`, `edits`, `registry` or `guest` that part alone
   fuzz [SECONDS [TARGET]] builds the fuzz targets and runs each, or one, for so long (default 10)
   iotests [TEST..] QEMU's own tests of qcow2, with forger in the place of qemu-img's create and convert
+  test-kvm [TEST..] machines on KVM, in an emulated machine that has it: no /dev/kvm is needed here
   testdata         makes testdata/ anew, the same bytes every time
 ";
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
             parsed(seconds).and_then(|seconds| fuzz::run(seconds, Some(target)))
         }
         ("iotests", only) => iotests::run(only),
+        ("test-kvm", filter) => test_kvm::run(filter),
         ("testdata", []) => testdata::run(),
         _ => {
             print!("{CHORES}");

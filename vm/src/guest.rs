@@ -52,7 +52,9 @@ pub struct Guest {
 pub struct Timings {
     /// From nothing to a started machine: its files were made.
     pub start: Duration,
-    /// From there to the first word of the guest.
+    /// From nothing to the guest's first instruction, where the backend knows it.
+    pub entry: Option<Duration>,
+    /// From the machine's start to the first word of the guest.
     pub kernel: Duration,
     /// From there until jobs can run.
     pub setup: Duration,
@@ -110,8 +112,10 @@ impl Guest {
         let kernel = begin.elapsed() - start;
         guest.kernel = ready;
         guest.set_up(&options, &started.devices, deadline)?;
+        let entered = guest.instance.entered();
         guest.timings = Timings {
             start,
+            entry: entered.map(|moment| moment.saturating_duration_since(begin)),
             kernel,
             setup: begin.elapsed() - start - kernel,
         };

@@ -49,6 +49,8 @@ mod transfer;
 
 pub use forger_wire::{Ended, Job, Limit, Resource, Terminal};
 
+#[cfg(target_arch = "x86_64")]
+pub use backend::kvm;
 pub use backend::{Access, Backend, Disk, Instance, Isolation, Machine, Started};
 pub use backend::{canary, qemu, uml};
 pub use console::Console;

@@ -58,10 +58,7 @@ impl Choice {
     /// One that does not work here, as far as can be said without a guest; no kernel.
     pub(crate) fn make(self, wish: &Wish<'_>) -> Result<Box<dyn Backend>, Failure> {
         let backend: Box<dyn Backend> = match self {
-            Self::Kvm => {
-                return Err(Failure::failed(WHAT)
-                    .because("this version of forger has no microVM of its own yet"));
-            }
+            Self::Kvm => own_monitor(wish)?,
             Self::Qemu => Box::new(qemu(Accelerator::Kvm, wish)?),
             Self::QemuTcg => Box::new(qemu(Accelerator::Tcg, wish)?),
             Self::Auto | Self::Uml => Box::new(uml(wish)?),
@@ -75,6 +72,24 @@ impl Choice {
 
 /// What fails where a backend does not work.
 const WHAT: &str = "cannot start a guest";
+
+/// KVM's device.
+const DEVICE: &str = "/dev/kvm";
+
+#[cfg(target_arch = "x86_64")]
+fn own_monitor(wish: &Wish<'_>) -> Result<Box<dyn Backend>, Failure> {
+    check_kvm()?;
+    Ok(Box::new(forger_vm::kvm::Kvm {
+        device: DEVICE.into(),
+        kernel: find(Takes::Machine(kernel::Architecture::X86_64), wish)?.kernel,
+        entropy: "/dev/urandom".into(),
+    }))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn own_monitor(_wish: &Wish<'_>) -> Result<Box<dyn Backend>, Failure> {
+    Err(Failure::failed(WHAT).because("forger is a monitor of machines on x86-64 only"))
+}
 
 fn uml(wish: &Wish<'_>) -> Result<Uml, Failure> {
     Ok(Uml {
@@ -97,10 +112,8 @@ fn qemu(accelerator: Accelerator, wish: &Wish<'_>) -> Result<Qemu, Failure> {
         unusable(format!("there is no {name}"))
             .help(format!("on Debian, apt-get install {package}"))
     })?;
-    if accelerator == Accelerator::Kvm
-        && let Verdict::Fails(reason) = kvm()
-    {
-        return Err(unusable(format!("KVM does not work: {reason}")));
+    if accelerator == Accelerator::Kvm {
+        check_kvm()?;
     }
     Ok(Qemu {
         program,
@@ -110,9 +123,15 @@ fn qemu(accelerator: Accelerator, wish: &Wish<'_>) -> Result<Qemu, Failure> {
     })
 }
 
-/// Says whether KVM works here; once a boot a guest finds it out.
-fn kvm() -> Verdict {
-    canary::verdict(Path::new("/dev/kvm"), config::runtime_folder().as_deref())
+/// Fails where KVM does not work; once a boot a guest finds it out.
+fn check_kvm() -> Result<(), Failure> {
+    let folder = config::runtime_folder();
+    match canary::verdict(Path::new(DEVICE), folder.as_deref()) {
+        Verdict::Works => Ok(()),
+        Verdict::Fails(reason) => {
+            Err(Failure::failed(WHAT).because(format!("KVM does not work: {reason}")))
+        }
+    }
 }
 
 /// Chooses a backend that works here.

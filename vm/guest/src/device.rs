@@ -17,7 +17,7 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let mut pause = Duration::from_millis(1);
     loop {
         match options.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {
+            Err(error) if is_coming(&error) && Instant::now() < deadline => {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_millis(50));
             }
@@ -25,6 +25,12 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
             Ok(file) => return Ok(file),
         }
     }
+}
+
+/// Tells whether a device may still appear: its name comes first, and then what is behind it.
+fn is_coming(error: &io::Error) -> bool {
+    let nothing_behind = rustix::io::Errno::NXIO.raw_os_error();
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nothing_behind)
 }
 
 /// Waits until a device is there.

@@ -5,6 +5,8 @@
 
 pub mod canary;
 mod copied;
+#[cfg(target_arch = "x86_64")]
+pub mod kvm;
 mod process;
 pub mod qemu;
 mod running;
@@ -156,6 +158,11 @@ pub trait Instance: fmt::Debug + Send + Sync {
 
     /// Waits for its end at most so long; tells whether it has ended.
     fn wait(&self, limit: std::time::Duration) -> bool;
+
+    /// Returns when its first instruction ran, where that is known.
+    fn entered(&self) -> Option<std::time::Instant> {
+        None
+    }
 
     /// Returns what a disk holds; complete once the machine has ended.
     ///

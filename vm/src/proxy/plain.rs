@@ -304,7 +304,7 @@ mod tests {
         let carried = |text: &str, framed| {
             let (mut input, mut out, mut seen) = (text.as_bytes(), Vec::new(), Vec::new());
             let len = chunks(&mut input, &mut out, framed, |bytes| {
-                seen.extend_from_slice(bytes)
+                seen.extend_from_slice(bytes);
             })?;
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             Ok::<_, io::Error>((len, text(&out), text(&seen), text(input)))

@@ -171,7 +171,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Guest", conflicts_with_all = ["to_tar", "commit", "diff"])]
     pub(super) read_only: bool,
 
-    /// Says how long the parts took
+    /// Says how long the parts took: until the machine was made, its first instruction, its first word, jobs could run; the job, the end
     #[arg(long, help_heading = "Guest")]
     pub(super) timings: bool,
 

@@ -122,7 +122,8 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
         }
     };
     let wanted = ended.is_ok() && (results.are_wanted() || shares.are_kept());
-    if wanted {
+    let ending = Instant::now();
+    if wanted || (args.timings && ended.is_ok()) {
         guest
             .shut_down()
             .map_err(|error| failure("cannot end the guest orderly", error))?;
@@ -130,6 +131,7 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
         // Nobody wants what it wrote.
         guest.kill();
     }
+    let end = ending.elapsed();
     say_requests(&guest, log.as_ref(), console)?;
     if wanted {
         results.make(&guest, &root, console)?;
@@ -137,7 +139,20 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
     }
     let code = ended?;
     if args.timings {
-        say_timings(&guest, planned, job, begin.elapsed(), console);
+        let timings = guest.timings();
+        say_timings(
+            &[
+                ("plan", Some(planned)),
+                ("start", Some(timings.start)),
+                ("entry", timings.entry),
+                ("kernel", Some(timings.kernel)),
+                ("setup", Some(timings.setup)),
+                ("job", Some(job)),
+                ("end", Some(end)),
+                ("all", Some(begin.elapsed())),
+            ],
+            console,
+        );
     }
     Ok(code)
 }
@@ -203,24 +218,13 @@ fn options(
     Ok(options)
 }
 
-fn say_timings(
-    guest: &Guest,
-    planned: Duration,
-    job: Duration,
-    all: Duration,
-    console: &mut Console,
-) {
-    let timings = guest.timings();
-    let parts = [
-        ("plan", planned),
-        ("start", timings.start),
-        ("kernel", timings.kernel),
-        ("setup", timings.setup),
-        ("job", job),
-        ("all", all),
-    ];
-    let parts = parts.map(|(name, time)| format!("{name} {:.3} s", time.as_secs_f64()));
-    console.say(&format!("timings: {}", parts.join(", ")));
+/// Says how long parts took, as far as it is known.
+fn say_timings(parts: &[(&str, Option<Duration>)], console: &mut Console) {
+    let known = parts
+        .iter()
+        .filter_map(|(name, time)| Some(format!("{name} {:.3} s", (*time)?.as_secs_f64())));
+    let known: Vec<String> = known.collect();
+    console.say(&format!("timings: {}", known.join(", ")));
 }
 
 impl Args {
