@@ -21,7 +21,7 @@
 //!
 //! The guest is hostile. It reaches nothing but its own memory, by the processor's means; whatever it
 //! writes into registers and queues is checked before it is used; and the threads that look at it may
-//! make only the system calls they need ([`seccomp`]).
+//! make only the system calls they need (`seccomp`).
 //!
 //! What belongs to a processor architecture stands in a folder of its own (`x86_64/`): where memory lies,
 //! how a kernel is loaded and entered, interrupts, tables, ports.
