@@ -25,7 +25,7 @@ Examples:
 
 Prints name and path. Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal.")]
 pub(super) struct Args {
-    /// The files
+    /// A kernel, packages with one and its modules, a kernel bundle or another tar (repeatable)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<OsString>,
 
