@@ -15,7 +15,7 @@ Examples:
 
 Prints name and path. Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more).")]
 pub(super) struct Args {
-    /// The kernel
+    /// Which kernel, as kernel ls names it
     #[arg(value_name = "NAME")]
     name: String,
 }

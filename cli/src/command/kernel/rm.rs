@@ -13,7 +13,7 @@ Examples:
 
 Exit status: 0 done, 1 failed, 2 wrong usage (forger --help says more).")]
 pub(super) struct Args {
-    /// The kernels
+    /// Which kernels, as kernel ls names them (repeatable)
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }
