@@ -45,15 +45,24 @@ pub fn package(name: &str) -> Option<PathBuf> {
 /// Returns the package of the kernel that Debian has for virtual machines, as [`package`] does.
 ///
 /// # Panics
-/// As there, and when the package that only names it does not.
+/// As [`kernel`].
 #[must_use]
 pub fn cloud_kernel() -> Option<PathBuf> {
+    kernel("linux-image-cloud-amd64")
+}
+
+/// Returns the package of the kernel that another package only names, as [`package`] does.
+///
+/// # Panics
+/// As there, and when `meta` names none.
+#[must_use]
+pub fn kernel(meta: &str) -> Option<PathBuf> {
     if !tools::present(&["dpkg-deb"]) {
         return None;
     }
-    let meta = package("linux-image-cloud-amd64")?;
-    let run = Run::new("dpkg-deb").arg("--field").arg(meta).arg("Depends");
-    let depends = run.ok().text();
-    let name = depends.split([' ', ',']).next();
+    let run = Run::new("dpkg-deb").arg("--field").arg(package(meta)?);
+    let depends = run.arg("Depends").ok().text();
+    let mut names = depends.split([' ', ',']);
+    let name = names.find(|name| name.starts_with("linux-image-"));
     package(name.expect("it depends on the kernel").trim())
 }

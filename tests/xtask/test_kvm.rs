@@ -16,7 +16,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use forger_tests::process::Run;
-use forger_tests::{cache, packages, rootfs, tools};
+use forger_tests::{packages, rootfs, tools};
 
 use crate::Outcome;
 use crate::step::{self, cargo};
@@ -56,8 +56,8 @@ const HOST: [&str; 3] = [
     "arch/x86/kvm/kvm-amd.ko",
 ];
 
-/// Further kernels: a package that names the newest of its kind, and the pattern of that one's name.
-const PACKAGES: [(&str, &str); 1] = [("linux-image-6.12-cloud-amd64", "linux-image-6.12.")];
+/// Further kernels: packages that name the newest of their kind.
+const PACKAGES: [&str; 1] = ["linux-image-6.12-cloud-amd64"];
 
 /// Parts of a kernel's modules that guests may need.
 const PARTS: [&str; 8] = [
@@ -172,8 +172,9 @@ fn fill(root: &Path, test: &Path) -> Result<PathBuf, Box<dyn std::error::Error>>
             root.join(format!("host/{number}-{name}")),
         )?;
     }
-    for (package, newest) in PACKAGES {
-        further(package, newest, &root.join("kernels").join(package))?;
+    for meta in PACKAGES {
+        let package = packages::kernel(meta).ok_or(missing)?;
+        further(&package, &root.join("kernels").join(meta))?;
     }
     let outer = root.with_file_name("vmlinuz");
     fs::copy(&kernel, &outer)?;
@@ -213,43 +214,15 @@ fn thin(folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     Ok(kernel.ok_or("there is no kernel")?)
 }
 
-/// Fetches the newest kernel of a kind as a package and unpacks what guests need.
-fn further(package: &str, newest: &str, to: &Path) -> Outcome {
-    let shown = Run::new("apt-cache").args(["depends", package]).ok().text();
-    let name = shown
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Depends: "))
-        .find(|name| name.starts_with(newest))
-        .ok_or_else(|| format!("{package} names no kernel"))?
-        .to_owned();
-    let folder = cache::made(&format!("{name}-parts"), |part| {
-        fs::create_dir_all(part).map_err(|error| error.to_string())?;
-        fetch(&name, part)
-    })?;
-    let copy = Run::new("cp").arg("-a").arg(&folder).arg(to);
-    copy.limit(300).ok();
-    Ok(())
-}
-
-fn fetch(name: &str, to: &Path) -> Result<(), String> {
-    let download = Run::new("apt-get").args(["download", "-q", name]).dir(to);
-    done(download.limit(300))?;
-    let files = fs::read_dir(to).map_err(|error| error.to_string())?;
-    let deb = files.flatten().map(|entry| entry.path());
-    let deb = deb
-        .into_iter()
-        .next()
-        .ok_or("apt-get has fetched nothing")?;
-    let text = |error: std::io::Error| error.to_string();
-    unpack(&deb, to)?;
-    fs::remove_file(deb).map_err(text)?;
-    for release in fs::read_dir(to.join("usr/lib/modules"))
-        .map_err(text)?
-        .flatten()
-    {
-        keep(&release.path()).map_err(text)?;
+/// Unpacks of a kernel's package what guests need.
+fn further(package: &Path, to: &Path) -> Outcome {
+    fs::create_dir_all(to)?;
+    unpack(package, to)?;
+    for release in fs::read_dir(to.join("usr/lib/modules"))?.flatten() {
+        keep(&release.path())?;
     }
-    thin(to).map(drop).map_err(|error| error.to_string())
+    thin(to)?;
+    Ok(())
 }
 
 /// Unpacks a package; modules come below /usr, as in a root filesystem.

@@ -103,18 +103,13 @@ impl Overlay {
         {
             return Ok(look(chunk.look(place, self.block_len)));
         }
-        held.forget_clean(self.per_chunk * self.block_len);
+        held.forget_clean(self.chunk_len());
         let chunk = self.load(&mut held, place)?;
         Ok(look(chunk.look(place, self.block_len)))
     }
 
-    /// Reads chunks without keeping others from what is held; returns
-    /// how many bytes were read.
+    /// Reads chunks without keeping others from what is held; returns how many bytes were read.
     pub(super) fn warm(&self, first: u64, count: u64) -> Result<usize> {
-        let chunk_len = self.per_chunk * self.block_len;
-        let len = u64::try_from(chunk_len).unwrap_or(u64::MAX);
-        let whole = (self.image.len() / len).saturating_sub(first);
-        let count = count.min(whole);
         let numbers = first..first.saturating_add(count);
         let held = self.lock();
         if numbers
@@ -124,23 +119,21 @@ impl Overlay {
             return Ok(0);
         }
         drop(held);
-        let bytes = usize::try_from(count).unwrap_or(0) * chunk_len;
-        let mut buffer = BytesMut::zeroed(bytes);
-        self.image.read_at(first.saturating_mul(len), &mut buffer)?;
+        let mut buffer = self.read(first, count)?;
+        let read = buffer.len();
         let mut held = self.lock();
         let Held { chunks, clean, .. } = &mut *held;
         for number in numbers {
-            let bytes = buffer.split_to(chunk_len);
+            if buffer.is_empty() {
+                break;
+            }
+            let bytes = buffer.split_to(self.chunk_len());
             chunks.entry(number).or_insert_with(|| {
                 *clean += 1;
-                Chunk {
-                    bytes,
-                    there: u32::MAX,
-                    changed: 0,
-                }
+                Chunk::whole(bytes)
             });
         }
-        Ok(bytes)
+        Ok(read)
     }
 
     /// Gives a block a content without a look at what it had.
@@ -238,7 +231,13 @@ impl Overlay {
         let chunk = match held.chunks.entry(place.chunk) {
             Entry::Occupied(there) => there.into_mut(),
             Entry::Vacant(free) => {
-                let chunk = self.read(place.chunk)?.unwrap_or_else(|| self.empty());
+                let bytes = self.read(place.chunk, 1)?;
+                // One that is not whole in the image is filled block by block.
+                let chunk = if bytes.is_empty() {
+                    self.empty()
+                } else {
+                    Chunk::whole(bytes)
+                };
                 held.clean += 1;
                 free.insert(chunk)
             }
@@ -253,26 +252,27 @@ impl Overlay {
 
     fn empty(&self) -> Chunk {
         Chunk {
-            bytes: BytesMut::zeroed(self.per_chunk * self.block_len),
+            bytes: BytesMut::zeroed(self.chunk_len()),
             there: 0,
             changed: 0,
         }
     }
 
-    /// Reads a chunk; none of those that are not whole in the image.
-    fn read(&self, number: u64) -> Result<Option<Chunk>> {
-        let mut bytes = BytesMut::zeroed(self.per_chunk * self.block_len);
-        let at = self.offset(self.first(number));
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if at.saturating_add(len) > self.image.len() {
-            return Ok(None);
+    /// Reads chunks side by side, those that are whole in the image.
+    fn read(&self, first: u64, count: u64) -> Result<BytesMut> {
+        let len = u64::try_from(self.chunk_len()).unwrap_or(u64::MAX);
+        let whole = (self.image.len() / len).saturating_sub(first);
+        let count = usize::try_from(count.min(whole)).unwrap_or(0);
+        let mut bytes = BytesMut::zeroed(count * self.chunk_len());
+        if count > 0 {
+            self.image.read_at(first.saturating_mul(len), &mut bytes)?;
         }
-        self.image.read_at(at, &mut bytes)?;
-        Ok(Some(Chunk {
-            bytes,
-            there: u32::MAX,
-            changed: 0,
-        }))
+        Ok(bytes)
+    }
+
+    /// Returns how many bytes a chunk has.
+    fn chunk_len(&self) -> usize {
+        self.per_chunk * self.block_len
     }
 
     /// Returns where a block stands in the image, in bytes.
@@ -306,6 +306,15 @@ impl Held {
 }
 
 impl Chunk {
+    /// Makes a chunk of what the image has.
+    fn whole(bytes: BytesMut) -> Self {
+        Self {
+            bytes,
+            there: u32::MAX,
+            changed: 0,
+        }
+    }
+
     fn block(&mut self, place: Place, len: usize) -> &mut [u8] {
         let start = place.index * len;
         self.bytes.get_mut(start..start + len).unwrap_or_default()
