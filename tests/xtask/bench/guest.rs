@@ -12,10 +12,11 @@ use super::report::Report;
 use crate::Outcome;
 
 /// Boots User-Mode Linux on a disk of its own, whose script does the work and powers off. `$P` is what
-/// forger loads into it, without which it does not run on every processor.
+/// forger loads into it, without which it does not run on every processor. The script's name has no dot:
+/// the kernel would take it for a module's parameter.
 const BARE: &str = "P=$(ls -t ../release/build/forger-vm-*/out/preload.so | head -1)
 env -i HOME=/ TMPDIR=/dev/shm LD_PRELOAD=\"$PWD/$P\" linux.uml mem=1G ubd0d=bare.ext4 \
-    root=/dev/ubda rw quiet con=null con0=null,fd:1 init=/bin/sh /bare.sh < /dev/null > \"$O\" 2>&1
+    root=/dev/ubda rw quiet con=null con0=null,fd:1 init=/bin/sh /bare < /dev/null > \"$O\" 2>&1
 grep -q DONE \"$O\"";
 
 /// Runs the work in a guest of a tar, as it is.
@@ -103,7 +104,7 @@ impl Bench {
         let (bare, file) = (self.out("bare.ext4"), self.out("bare.sh"));
         std::fs::write(&file, script)?;
         self.forger_ok(&["mkfs", "-q", "--force", "--size", "2G"], &[tar, &bare])?;
-        let put = [&bare, Path::new("put"), &file, Path::new("/bare.sh")];
+        let put = [&bare, Path::new("put"), &file, Path::new("/bare")];
         self.forger_ok(&["edit", "-q"], &put)
     }
 
