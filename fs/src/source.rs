@@ -40,6 +40,15 @@ pub trait Source {
     /// As [`next_entry`](Self::next_entry).
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error>;
 
+    /// Passes over the next run of the current entry's content without a look at it, where it stands in the
+    /// [`origin`](Self::origin); `None` where only [`next_run`](Self::next_run) goes on, at the end for instance.
+    ///
+    /// # Errors
+    /// As [`next_entry`](Self::next_entry).
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        Ok(None)
+    }
+
     /// Returns what the `at` of the current entry's [`BodyRun::Data`] points into, where contents
     /// can be read again later at any offset.
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
@@ -72,6 +81,10 @@ impl<S: Source + ?Sized> Source for &mut S {
         (**self).next_run()
     }
 
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        (**self).next_place()
+    }
+
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
         (**self).origin()
     }
@@ -96,6 +109,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
         (**self).next_run()
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        (**self).next_place()
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {
@@ -124,6 +141,20 @@ pub enum BodyRun<'a> {
         bytes: &'a [u8],
         /// Their offset in the origin.
         at: Option<u64>,
+    },
+    /// A declared hole of so many bytes, never 0.
+    Hole(u64),
+}
+
+/// Where a part of a file's content stands, for whoever need not look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPlace {
+    /// Data, in the source's [`origin`](Source::origin).
+    Data {
+        /// Their offset there.
+        at: u64,
+        /// Their length in bytes, never 0.
+        len: u64,
     },
     /// A declared hole of so many bytes, never 0.
     Hole(u64),
@@ -200,6 +231,22 @@ impl BodyRun<'_> {
     }
 
     /// Tells whether the run has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl BodyPlace {
+    /// Returns the part's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Data { len, .. } | Self::Hole(len) => *len,
+        }
+    }
+
+    /// Tells whether the part has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -46,6 +46,8 @@ fn options(choice: u8) -> Options {
     Options {
         journal,
         size: Size::Auto(Free::Bytes(0)),
+        // Contents that are not looked at, of which a pipe shows all, give the same bytes too.
+        unread: choice & 2 != 0,
         ..Options::default()
     }
 }

@@ -28,6 +28,8 @@ enum Input {
 #[derive(Debug)]
 pub struct Run {
     command: Command,
+    /// Whether the child gets no variable but those that are set.
+    cleared: bool,
     line: String,
     limit: Duration,
     input: Input,
@@ -60,6 +62,7 @@ impl Run {
         command.env("LC_ALL", "C").env("TZ", "UTC");
         Self {
             command,
+            cleared: false,
             line: program.to_string_lossy().into_owned(),
             limit: Duration::from_secs(DEFAULT_LIMIT),
             input: Input::Nothing,
@@ -94,6 +97,7 @@ impl Run {
     #[must_use]
     pub fn env_clear(mut self) -> Self {
         self.command.env_clear();
+        self.cleared = true;
         self
     }
 
@@ -134,6 +138,9 @@ impl Run {
             .args(args)
             .arg(self.command.get_program())
             .args(self.command.get_args());
+        if self.cleared {
+            outer.env_clear();
+        }
         for (key, value) in self.command.get_envs() {
             match value {
                 Some(value) => outer.env(key, value),

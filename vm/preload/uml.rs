@@ -9,12 +9,6 @@
 //! "ptrace set fp regs failed". This library stands between: it completes the state with what the
 //! process has behind that part.
 //!
-//! # Served disks
-//!
-//! Its message about the machine's memory (vhost-user's `SET_MEM_TABLE`) has room for two regions and
-//! says that there is one. Servers of the rust-vmm project take only messages of the right length;
-//! this library cuts the room off.
-//!
 //! # Ends
 //!
 //! Where the kernel's process is killed, those that it started would stay: the threads that wait for
@@ -207,96 +201,6 @@ unsafe extern "C" fn run(start: *mut c_void) -> c_int {
         syscall(SYS_PRCTL, SET_PARENT_DEATH_SIGNAL, SIGKILL, 0_i64, 0_i64, 0_i64);
         (start.body)(start.argument)
     }
-}
-
-/// `SYS_sendmsg` on x86-64.
-const SYS_SENDMSG: c_long = 46;
-/// `VHOST_USER_SET_MEM_TABLE`
-const SET_MEM_TABLE: u32 = 5;
-/// Length of a vhost-user message's header.
-const HEADER: usize = 12;
-/// Where the header says the payload's length.
-const SIZE: usize = 8;
-/// What precedes the regions in the payload: their number and padding.
-const BEFORE_REGIONS: usize = 8;
-/// Length of one region.
-const REGION: usize = 32;
-/// The longest message about memory: eight regions.
-const LONGEST: usize = HEADER + BEFORE_REGIONS + 8 * REGION;
-
-/// `struct msghdr`
-#[repr(C)]
-pub struct Message {
-    name: *mut c_void,
-    name_len: u32,
-    vectors: *mut Vector,
-    vector_count: usize,
-    control: *mut c_void,
-    control_len: usize,
-    flags: c_int,
-}
-
-/// `sendmsg(2)`, as the C library has it.
-///
-/// # Safety
-/// As there: `message` points to a message.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendmsg(socket: c_int, message: *mut Message, flags: c_int) -> isize {
-    // SAFETY: the caller's message, and its first vector while there is one; the copy is as long as
-    // both the vector and the room for it.
-    unsafe {
-        let whole = &*message;
-        if whole.vector_count == 1 && !whole.vectors.is_null() {
-            let vector = &*whole.vectors;
-            let mut copy = [0_u8; LONGEST];
-            if (HEADER + BEFORE_REGIONS..=LONGEST).contains(&vector.len) {
-                copy_nonoverlapping(vector.base.cast::<u8>(), copy.as_mut_ptr(), vector.len);
-                if let Some(len) = cut(&mut copy, vector.len) {
-                    let mut cut = Vector {
-                        base: copy.as_mut_ptr().cast(),
-                        len,
-                    };
-                    let changed = Message {
-                        vectors: &raw mut cut,
-                        ..*whole
-                    };
-                    let sent = syscall(
-                        SYS_SENDMSG,
-                        socket as c_long,
-                        &raw const changed,
-                        flags as c_long,
-                    );
-                    // The caller shall not send the rest of what it has.
-                    let all = sent == len as c_long;
-                    return if all {
-                        vector.len as isize
-                    } else {
-                        sent as isize
-                    };
-                }
-            }
-        }
-        syscall(SYS_SENDMSG, socket as c_long, message, flags as c_long) as isize
-    }
-}
-
-/// Cuts a message about memory to what it says it has; returns its length if there was more.
-fn cut(message: &mut [u8; LONGEST], len: usize) -> Option<usize> {
-    let word = |at: usize| {
-        let bytes = message.get(at..at + 4)?;
-        Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    };
-    if word(0)? != SET_MEM_TABLE || word(SIZE)? as usize + HEADER != len {
-        return None;
-    }
-    let regions = word(HEADER)? as usize;
-    let payload = BEFORE_REGIONS + REGION * regions.min(8);
-    if HEADER + payload >= len {
-        return None;
-    }
-    let size = (payload as u32).to_le_bytes();
-    message.get_mut(SIZE..SIZE + 4)?.copy_from_slice(&size);
-    Some(HEADER + payload)
 }
 
 #[panic_handler]

@@ -1,5 +1,8 @@
 //! A guest, from its start to its end.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, Weak};
@@ -45,6 +48,7 @@ pub struct Guest {
     disks: usize,
     access: Access,
     end_limit: Duration,
+    silence_limit: Duration,
 }
 
 /// How long the parts of a start took.
@@ -106,6 +110,7 @@ impl Guest {
             disks: count,
             access: started.access,
             end_limit: END_LIMIT.saturating_mul(slower),
+            silence_limit: options.silence_limit,
         };
         let deadline = begin + options.boot_limit;
         let ready = guest.greet(&options, deadline)?;
@@ -282,6 +287,12 @@ impl Guest {
             .unwrap_or_default()
     }
 
+    /// Returns how many further requests went through it: only so many are written down.
+    #[must_use]
+    pub fn requests_left_out(&self) -> u64 {
+        self.proxy.as_ref().map_or(0, proxy::Served::left_out)
+    }
+
     /// Waits until all connections through the proxy have ended, as they do with the guest; at most so long.
     pub fn settle(&self, limit: Duration) {
         if let Some(proxy) = &self.proxy {
@@ -367,6 +378,10 @@ impl Guest {
 
     pub(crate) fn channel(&self) -> &Channel {
         &self.channel
+    }
+
+    pub(crate) fn silence_limit(&self) -> Duration {
+        self.silence_limit
     }
 }
 

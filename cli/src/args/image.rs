@@ -178,6 +178,7 @@ impl ImageArgs {
             inodes: self.size.inodes(),
             root_owner: self.root_owner.unwrap_or(defaults.root_owner),
             keep_zeros: self.keep_zeros,
+            unread: false,
             ignore: self.ignored(),
             memory_limit: self.memory_limit.unwrap_or(defaults.memory_limit),
             lost_found: true,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use forger_block::BlockRead;
 use forger_fs::observe::Note;
-use forger_fs::source::{BodyRun, Entry, EntryKind, Error, Glob, Source};
+use forger_fs::source::{BodyPlace, BodyRun, Entry, EntryKind, Error, Glob, Source};
 use forger_fs::tree::{Content, Kind, Meta, Policy, Tree};
 
 /// What goes, whatever it is.
@@ -106,6 +106,10 @@ impl<S: Source> Source for Sealed<S> {
 
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
         self.source.next_run()
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        self.source.next_place()
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

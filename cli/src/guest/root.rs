@@ -72,8 +72,9 @@ impl Planned {
         let environment = Environment::real();
         let options = ext4::Options {
             size,
-            // Nobody keeps the image: what its zeros would save is not worth a look at them.
-            keep_zeros: true,
+            // Nobody keeps the image: what its zeros would save is not worth a look at them, nor is a UUID
+            // that tells contents apart.
+            unread: true,
             journal: Journal::Bytes(16 << 20),
             ..ext4::Options::default()
         };

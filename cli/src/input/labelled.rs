@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use forger_block::BlockRead;
 use forger_fs::observe::Note;
-use forger_fs::source::{BodyRun, Entry, Error, Source};
+use forger_fs::source::{BodyPlace, BodyRun, Entry, Error, Source};
 
 /// A source whose errors begin with its name.
 pub(super) struct Labelled {
@@ -36,6 +36,11 @@ impl Source for Labelled {
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
         let Self { source, label } = self;
         source.next_run().map_err(|error| labelled(label, error))
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        let Self { source, label } = self;
+        source.next_place().map_err(|error| labelled(label, error))
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

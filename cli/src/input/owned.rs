@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use forger_block::BlockRead;
 use forger_fs::observe::Note;
-use forger_fs::source::{BodyRun, Entry, Error, Source};
+use forger_fs::source::{BodyPlace, BodyRun, Entry, Error, Source};
 
 /// A source whose entries all belong to one user and group.
 pub(super) struct Owned<S> {
@@ -31,6 +31,10 @@ impl<S: Source> Source for Owned<S> {
 
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
         self.source.next_run()
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        self.source.next_place()
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

@@ -47,7 +47,8 @@ pub(crate) fn ingest(
     };
     let mut ingest = Ingest {
         tree: Tree::new(root),
-        placer: Placer::new(Cursor::new(frame), frame.max_blocks(), options.keep_zeros),
+        placer: Placer::new(Cursor::new(frame), frame.max_blocks(), options),
+        unread: options.unread,
         represent: Represent::new(options.ignore),
         memory_limit: options.memory_limit,
         released: Vec::new(),
@@ -81,6 +82,8 @@ struct Ingest<'a> {
     tree: Tree<FileMap>,
     placer: Placer,
     represent: Represent,
+    /// Contents are not looked at, where that can be.
+    unread: bool,
     memory_limit: u64,
     released: Vec<Gap>,
     entries: u64,
@@ -197,10 +200,20 @@ impl Ingest<'_> {
 
     /// Places the current entry's content of `size` bytes.
     fn content(&mut self, source: &mut dyn Source, size: u64) -> Result<FileMap, Error> {
-        self.store.origin(source.origin());
-        while let Some(run) = source.next_run()? {
-            let len = run.len();
-            self.placer.run(run, self.store)?;
+        let origin = source.origin();
+        let unread = self.unread && origin.is_some();
+        self.store.origin(origin);
+        loop {
+            let len;
+            if unread && let Some(place) = source.next_place()? {
+                len = place.len();
+                self.placer.place(place, self.store)?;
+            } else if let Some(run) = source.next_run()? {
+                len = run.len();
+                self.placer.run(run, self.store)?;
+            } else {
+                break;
+            }
             self.content_bytes += len;
             self.breathe(len)?;
         }

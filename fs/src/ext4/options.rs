@@ -31,6 +31,9 @@ pub struct Options {
     pub root_owner: (u32, u32),
     /// Keeps zero runs of the sources as data; declared holes stay holes.
     pub keep_zeros: bool,
+    /// Looks at no content that can be read again where it stands: zero runs stay data, and the UUID is derived
+    /// from names, metadata and sizes. For what is served and never kept, which is planned in no time then.
+    pub unread: bool,
     /// The kinds of metadata that may be left out where ext4 cannot hold them, each with a note.
     pub ignore: Ignore,
     /// Upper bound for the memory that the tree takes, in bytes.
@@ -55,6 +58,7 @@ impl Default for Options {
             inodes: Inodes::Auto,
             root_owner: (0, 0),
             keep_zeros: false,
+            unread: false,
             ignore: Ignore::default(),
             memory_limit: 8 << 30,
             lost_found: true,

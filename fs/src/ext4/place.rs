@@ -8,15 +8,17 @@
 //! | fewer than 16 zero blocks in a row | take blocks too |
 //! | 16 zero blocks (64 KiB) or more in a row | a hole |
 //! | a block wholly inside a declared hole | a hole |
+//! | a block of which only the place is told | takes a block |
 
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::Error;
 use super::cursor::Cursor;
 use super::file_map::FileMap;
+use super::options::Options;
 use super::store::Store;
 use super::units::{BLOCK_SIZE, BlockNo, Extent};
-use crate::source::BodyRun;
+use crate::source::{BodyPlace, BodyRun};
 
 const BLOCK: usize = 4096;
 /// So many zero blocks in a row become a hole.
@@ -27,6 +29,7 @@ pub(crate) struct Placer {
     cursor: Cursor,
     max_blocks: u64,
     keep_zeros: bool,
+    digests: bool,
     file: File,
 }
 
@@ -44,9 +47,10 @@ struct File {
     hashed: bool,
 }
 
-/// A block that comes in parts: its bytes so far, and where each part of them is from.
+/// A block that comes in parts: where each part is from, and the bytes of those that were read.
 #[derive(Default)]
 struct Partial {
+    len: usize,
     bytes: Vec<u8>,
     parts: Vec<Part>,
 }
@@ -62,14 +66,18 @@ enum Origin {
     Hole,
     /// Data, and its place in the origin.
     Data(Option<u64>),
+    /// Data of which only the place in the origin is known.
+    Unread(u64),
 }
 
 impl Placer {
-    pub(crate) fn new(cursor: Cursor, max_blocks: u64, keep_zeros: bool) -> Self {
+    pub(crate) fn new(cursor: Cursor, max_blocks: u64, options: &Options) -> Self {
         Self {
             cursor,
             max_blocks,
-            keep_zeros,
+            // Whether a content was read, or could only be, must make no difference.
+            keep_zeros: options.keep_zeros || options.unread,
+            digests: !options.unread,
             file: File::default(),
         }
     }
@@ -84,6 +92,14 @@ impl Placer {
         match run {
             BodyRun::Data { bytes, at } => self.data(bytes, at, store),
             BodyRun::Hole(len) => self.hole(len, store),
+        }
+    }
+
+    /// Takes the next run of the current file, unread.
+    pub(crate) fn place(&mut self, place: BodyPlace, store: &mut dyn Store) -> Result<(), Error> {
+        match place {
+            BodyPlace::Data { at, len } => self.unread(at, len, store),
+            BodyPlace::Hole(len) => self.hole(len, store),
         }
     }
 
@@ -124,6 +140,27 @@ impl Placer {
         self.fill(rest, Origin::Data(at), store)
     }
 
+    fn unread(&mut self, at: u64, len: u64, store: &mut dyn Store) -> Result<(), Error> {
+        let (mut at, mut len) = (at, len);
+        let missing = self.file.partial.missing();
+        if missing < BLOCK {
+            let now = usize::try_from(len).unwrap_or(BLOCK).min(missing);
+            self.part(now, &[], Origin::Unread(at), store)?;
+            (at, len) = (at + now as u64, len - now as u64);
+        }
+        let blocks = len / BLOCK_SIZE;
+        if blocks > 0 {
+            self.settle_zeros(store)?;
+            let first = self.file.logical;
+            self.allocate(first, blocks, |offset, start, len| {
+                store.place(offset, len, at + start)
+            })?;
+            self.file.logical += blocks;
+        }
+        let rest = usize::try_from(len % BLOCK_SIZE).unwrap_or(0);
+        self.part(rest, &[], Origin::Unread(at + blocks * BLOCK_SIZE), store)
+    }
+
     fn hole(&mut self, len: u64, store: &mut dyn Store) -> Result<(), Error> {
         let mut len = len;
         let missing = self.file.partial.missing();
@@ -141,12 +178,24 @@ impl Placer {
 
     /// Adds to the block that comes in parts; decides about it when it is whole.
     fn fill(&mut self, bytes: &[u8], from: Origin, store: &mut dyn Store) -> Result<(), Error> {
-        self.file.partial.push(bytes, from);
+        self.part(bytes.len(), bytes, from, store)
+    }
+
+    /// As [`fill`](Self::fill), of `len` bytes that were perhaps not read.
+    fn part(
+        &mut self,
+        len: usize,
+        bytes: &[u8],
+        from: Origin,
+        store: &mut dyn Store,
+    ) -> Result<(), Error> {
+        self.file.partial.push(len, bytes, from);
         if self.file.partial.missing() > 0 {
             return Ok(());
         }
         let mut partial = std::mem::take(&mut self.file.partial);
         let result = self.assembled(&partial, store);
+        partial.len = 0;
         partial.bytes.clear();
         partial.parts.clear();
         self.file.partial = partial;
@@ -166,18 +215,28 @@ impl Placer {
         self.settle_zeros(store)?;
         let logical = self.file.logical;
         self.file.logical += 1;
-        self.allocate(logical, &block.bytes, |mut offset, mut bytes, _| {
+        let mut bytes = &block.bytes[..];
+        self.allocate(logical, 1, |mut offset, _, _| {
             for part in &block.parts {
-                let (now, later) = bytes.split_at(part.len);
+                let len = part.len as u64;
                 match part.from {
-                    Origin::Hole => store.zeros(offset, now.len() as u64)?,
-                    Origin::Data(at) => store.data(offset, now, at)?,
+                    Origin::Hole => {
+                        bytes = &bytes[part.len..];
+                        store.zeros(offset, len)?;
+                    }
+                    Origin::Data(at) => {
+                        let (now, later) = bytes.split_at(part.len);
+                        bytes = later;
+                        store.data(offset, now, at)?;
+                    }
+                    Origin::Unread(at) => store.place(offset, len, at)?,
                 }
-                offset += now.len() as u64;
-                bytes = later;
+                offset += len;
             }
             Ok(())
-        })
+        })?;
+        self.hash(&block.bytes);
+        Ok(())
     }
 
     /// Passes `count` blocks of a declared hole.
@@ -221,47 +280,54 @@ impl Placer {
             return Ok(());
         }
         static ZEROS: [u8; BLOCK * 15] = [0; BLOCK * 15];
-        let bytes = &ZEROS[..BLOCK * usize::try_from(count).unwrap_or(0)];
         let first = self.file.logical - count;
-        self.allocate(first, bytes, |offset, part, _| {
-            store.zeros(offset, part.len() as u64)
-        })
+        self.allocate(first, count, |offset, _, len| store.zeros(offset, len))?;
+        self.hash(&ZEROS[..BLOCK * usize::try_from(count).unwrap_or(0)]);
+        Ok(())
     }
 
     fn put(&mut self, bytes: &[u8], at: Option<u64>, store: &mut dyn Store) -> Result<(), Error> {
-        let first = self.file.logical;
-        self.file.logical += (bytes.len() / BLOCK) as u64;
-        self.allocate(first, bytes, |offset, part, start| {
-            store.data(offset, part, at.map(|at| at + start as u64))
-        })
+        let (first, blocks) = (self.file.logical, (bytes.len() / BLOCK) as u64);
+        self.file.logical += blocks;
+        self.allocate(first, blocks, |offset, start, len| {
+            // Both lie within the bytes.
+            let from = usize::try_from(start).unwrap_or(0);
+            let part = &bytes[from..from + usize::try_from(len).unwrap_or(0)];
+            store.data(offset, part, at.map(|at| at + start))
+        })?;
+        self.hash(bytes);
+        Ok(())
     }
 
-    /// Gives blocks to `bytes`, which stand at `logical` in the file, and hands them on by extent.
+    /// Gives blocks to `blocks` of the file from `logical` on; hands on by extent where each part of them goes in
+    /// the image, where it starts among them, and its length, all in bytes.
     fn allocate(
         &mut self,
         logical: u64,
-        bytes: &[u8],
-        mut store: impl FnMut(u64, &[u8], usize) -> Result<(), Error>,
+        blocks: u64,
+        mut store: impl FnMut(u64, u64, u64) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.check_logical(logical + (bytes.len() / BLOCK) as u64)?;
-        let mut logical = logical;
-        let mut start = 0;
-        while start < bytes.len() {
-            let (physical, count) = self.cursor.take(((bytes.len() - start) / BLOCK) as u64);
+        self.check_logical(logical + blocks)?;
+        let mut done = 0;
+        while done < blocks {
+            let (physical, count) = self.cursor.take(blocks - done);
             if physical.0 + count > self.max_blocks {
                 return Err(Error::TooLarge {
                     needed: (physical.0 + count) * BLOCK_SIZE,
                     limit: self.max_blocks * BLOCK_SIZE,
                 });
             }
-            let end = start + usize::try_from(count).unwrap_or(0) * BLOCK;
-            store(physical.offset(), &bytes[start..end], start)?;
-            self.file.grow(logical, physical, count);
-            logical += count;
-            start = end;
+            store(physical.offset(), done * BLOCK_SIZE, count * BLOCK_SIZE)?;
+            self.file.grow(logical + done, physical, count);
+            done += count;
         }
-        self.file.hash(bytes);
         Ok(())
+    }
+
+    fn hash(&mut self, bytes: &[u8]) {
+        if self.digests {
+            self.file.hash(bytes);
+        }
     }
 
     fn check_logical(&self, blocks: u64) -> Result<(), Error> {
@@ -303,13 +369,15 @@ impl File {
 impl Partial {
     /// Returns how many bytes are missing: a whole block's while none has come.
     fn missing(&self) -> usize {
-        BLOCK - self.bytes.len()
+        BLOCK - self.len
     }
 
-    fn push(&mut self, bytes: &[u8], from: Origin) {
-        if bytes.is_empty() {
+    /// Adds a part of `more` bytes, and the bytes if they were read.
+    fn push(&mut self, more: usize, bytes: &[u8], from: Origin) {
+        if more == 0 {
             return;
         }
+        self.len += more;
         self.bytes.extend_from_slice(bytes);
         match (self.parts.last_mut(), from) {
             (
@@ -325,7 +393,7 @@ impl Partial {
                     from: Origin::Data(None),
                 }),
                 Origin::Data(None),
-            ) => *len += bytes.len(),
+            ) => *len += more,
             (
                 Some(Part {
                     len,
@@ -333,12 +401,9 @@ impl Partial {
                 }),
                 Origin::Data(Some(at)),
             ) if *start + *len as u64 == at => {
-                *len += bytes.len();
+                *len += more;
             }
-            _ => self.parts.push(Part {
-                len: bytes.len(),
-                from,
-            }),
+            _ => self.parts.push(Part { len: more, from }),
         }
     }
 }
@@ -367,6 +432,11 @@ mod tests {
             self.0.push((offset, bytes.len(), at));
             Ok(())
         }
+        fn place(&mut self, offset: u64, len: u64, at: u64) -> Result<(), Error> {
+            self.0
+                .push((offset, usize::try_from(len).unwrap(), Some(at)));
+            Ok(())
+        }
         fn zeros(&mut self, _: u64, _: u64) -> Result<(), Error> {
             Ok(())
         }
@@ -381,7 +451,8 @@ mod tests {
 
     fn place(runs: &[BodyRun<'_>]) -> (FileMap, Log) {
         let frame = Frame { reserve: 128 };
-        let mut placer = Placer::new(Cursor::new(frame), frame.max_blocks(), false);
+        let options = Options::default();
+        let mut placer = Placer::new(Cursor::new(frame), frame.max_blocks(), &options);
         let mut log = Log::default();
         let mut size = 0;
         for run in runs {

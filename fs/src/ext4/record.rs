@@ -43,6 +43,13 @@ impl Store for Recorder {
         Ok(())
     }
 
+    fn place(&mut self, offset: u64, len: u64, at: u64) -> Result<(), Error> {
+        if let Some(index) = self.current {
+            self.span(offset, len, index, at);
+        }
+        Ok(())
+    }
+
     fn zeros(&mut self, _offset: u64, _len: u64) -> Result<(), Error> {
         Ok(())
     }

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::{Image, Layer, Options, check, plan, write};
 use crate::observe::Silent;
+use crate::source::Source;
+use crate::tar;
 use crate::tree::arbitrary::{self, Shape};
 use crate::tree::{Content, Holes, Kind, Meta, Policy, Time, Tree, TreeSource};
 
@@ -21,9 +23,13 @@ const SHAPE: Shape = Shape {
 
 /// Writes a tree into memory.
 fn written(tree: &Tree<Content>, options: &Options) -> Bytes {
+    of_source(TreeSource::new(tree), options)
+}
+
+/// Writes a source into memory.
+fn of_source(mut source: impl Source, options: &Options) -> Bytes {
     let mut sink = Box::new(MemorySink::new());
     let output = sink.output();
-    let mut source = TreeSource::new(tree);
     let mut layers = [Layer {
         source: &mut source,
         overlay: false,
@@ -95,5 +101,27 @@ proptest! {
         let mut read = vec![0; usize::try_from(planned.len()).unwrap()];
         planned.read_at(0, &mut read).unwrap();
         prop_assert!(read == bytes, "a planned image reads otherwise than a written one");
+    }
+
+    #[test]
+    fn contents_that_nobody_looked_at_stand_where_they_would_if_they_were_read(
+        tree in arbitrary::tree(Shape { sockets: false, ..SHAPE })
+    ) {
+        let lost_found = tree.get(b"lost+found").map(|id| tree.node(id).kind.is_directory());
+        prop_assume!(lost_found != Some(false));
+        let mut writer = tar::Writer::new(Vec::new());
+        writer.append_tree(&tree).unwrap();
+        let archive = Bytes::from(writer.finish().unwrap());
+        let options = Options { unread: true, ..Options::default() };
+        let once = tar::Reader::new(&archive[..]);
+        let again = || tar::Reader::new(&archive[..]).with_origin(Arc::new(archive.clone()));
+        let bytes = of_source(once, &options);
+        prop_assert!(of_source(again(), &options) == bytes, "written of places");
+        let mut source = again();
+        let mut layers = [Layer { source: &mut source, overlay: false }];
+        let (planned, _) = plan(&mut layers, &options, &mut Silent).unwrap();
+        let mut read = vec![0; usize::try_from(planned.len()).unwrap()];
+        planned.read_at(0, &mut read).unwrap();
+        prop_assert!(read == bytes, "planned of places");
     }
 }

@@ -16,6 +16,9 @@ pub(crate) trait Store {
     /// Takes bytes at `offset` of the image; `at` is their place in the source's origin.
     fn data(&mut self, offset: u64, bytes: &[u8], at: Option<u64>) -> Result<(), Error>;
 
+    /// Takes `len` bytes at `offset` that nobody looked at: they stand at `at` of the source's origin.
+    fn place(&mut self, offset: u64, len: u64, at: u64) -> Result<(), Error>;
+
     /// Says that `len` bytes at `offset` are zeros although their blocks are taken.
     fn zeros(&mut self, offset: u64, len: u64) -> Result<(), Error>;
 
@@ -32,6 +35,7 @@ pub(crate) trait Store {
 /// Writes contents to their final place, in pieces of up to 1 MiB.
 pub(crate) struct Staged<'a> {
     sink: &'a mut dyn PlacedSink,
+    origin: Option<Arc<dyn BlockRead>>,
     start: u64,
     stage: Vec<u8>,
 }
@@ -40,6 +44,7 @@ impl<'a> Staged<'a> {
     pub(crate) fn new(sink: &'a mut dyn PlacedSink) -> Self {
         Self {
             sink,
+            origin: None,
             start: 0,
             stage: Vec::new(),
         }
@@ -78,6 +83,22 @@ impl Store for Staged<'_> {
         Ok(())
     }
 
+    fn place(&mut self, mut offset: u64, mut len: u64, mut at: u64) -> Result<(), Error> {
+        while len > 0 {
+            self.seek(offset)?;
+            let room = self.room();
+            let count = usize::try_from(len).map_or(room, |len| len.min(room));
+            let before = self.stage.len();
+            self.stage.resize(before + count, 0);
+            if let Some(origin) = &self.origin {
+                origin.read_at(at, &mut self.stage[before..])?;
+            }
+            (offset, at, len) = (offset + count as u64, at + count as u64, len - count as u64);
+            self.flush_if_full()?;
+        }
+        Ok(())
+    }
+
     fn zeros(&mut self, mut offset: u64, mut len: u64) -> Result<(), Error> {
         while len > 0 {
             self.seek(offset)?;
@@ -95,7 +116,9 @@ impl Store for Staged<'_> {
         Ok(self.sink.punch(gap.start.offset(), gap.len * BLOCK_SIZE)?)
     }
 
-    fn origin(&mut self, _origin: Option<Arc<dyn BlockRead>>) {}
+    fn origin(&mut self, origin: Option<Arc<dyn BlockRead>>) {
+        self.origin = origin;
+    }
 
     fn flush(&mut self) -> Result<(), Error> {
         if !self.stage.is_empty() {
@@ -128,6 +151,10 @@ pub(crate) struct Discarded;
 
 impl Store for Discarded {
     fn data(&mut self, _: u64, _: &[u8], _: Option<u64>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn place(&mut self, _: u64, _: u64, _: u64) -> Result<(), Error> {
         Ok(())
     }
 

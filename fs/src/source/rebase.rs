@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use forger_block::BlockRead;
 
-use super::{AdapterError, BodyRun, Entry, EntryKind, Error, Source};
+use super::{AdapterError, BodyPlace, BodyRun, Entry, EntryKind, Error, Source};
 use crate::observe::Note;
 use crate::tree::{check_name, shown};
 
@@ -51,6 +51,10 @@ impl<S: Source> Source for Rebase<S> {
 
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
         self.inner.next_run()
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        self.inner.next_place()
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

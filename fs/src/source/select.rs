@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use forger_block::BlockRead;
 
-use super::{AdapterError, BodyRun, Entry, EntryKind, Error, Exclude, Source};
+use super::{AdapterError, BodyPlace, BodyRun, Entry, EntryKind, Error, Exclude, Source};
 use crate::observe::Note;
 use crate::tree::shown;
 
@@ -139,6 +139,10 @@ impl<S: Source> Source for Select<S> {
 
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
         self.inner.next_run()
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        self.inner.next_place()
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

@@ -6,7 +6,9 @@
 )]
 
 use std::io::Read;
+use std::sync::Arc;
 
+use forger_block::BlockRead;
 use zerocopy::IntoBytes;
 
 use super::foreign::resemblance;
@@ -40,6 +42,11 @@ impl<R: Read> Blocks<R> {
             archives: 0,
             ended: false,
         }
+    }
+
+    /// Says where the archive can be read again at any offset.
+    pub(super) fn set_origin(&mut self, origin: Arc<dyn BlockRead>) {
+        self.window.set_origin(origin);
     }
 
     /// Returns how far the archive is read, in bytes.

@@ -21,7 +21,10 @@ use super::notes::Notes;
 use super::sparse::{self, Place};
 use super::{Error, Options};
 use crate::observe::Note;
-use crate::source::{self, BodyRun, Entry, EntryKind, Source};
+use crate::source::{self, BodyPlace, BodyRun, Entry, EntryKind, Source};
+
+/// What a content is called in errors.
+const CONTENT: &str = "its content";
 
 /// Reads a tar archive, any dialect, from a stream.
 ///
@@ -78,9 +81,10 @@ impl<R: Read> Reader<R> {
     }
 
     /// Says where the uncompressed archive, which the input reads from its first byte, can be read
-    /// again at any offset.
+    /// again at any offset. What nobody wants to read is jumped over then.
     #[must_use]
     pub fn with_origin(mut self, origin: Arc<dyn BlockRead>) -> Self {
+        self.blocks.set_origin(Arc::clone(&origin));
         self.origin = Some(origin);
         self
     }
@@ -91,7 +95,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn advance(&mut self) -> Result<Option<Entry>, Error> {
-        self.blocks.skip(self.content.stored, "its content")?;
+        self.blocks.skip(self.content.stored, CONTENT)?;
         self.blocks.skip(self.content.padding, "its padding")?;
         self.content = Content::default();
         let mut pending = Pending::default();
@@ -184,7 +188,7 @@ impl<R: Read> Reader<R> {
                 .stored
                 .saturating_sub(u64::try_from(buffered).unwrap_or(0));
             let offset = at.saturating_add(u64::try_from(buffered).unwrap_or(0));
-            let (entry, what) = (lossy(&self.blocks.member), "its content");
+            let (entry, what) = (lossy(&self.blocks.member), CONTENT);
             return Err(Error::Truncated {
                 offset,
                 entry,
@@ -213,6 +217,22 @@ impl<R: Read> Source for Reader<R> {
             Some(Piece::Hole(len)) => Ok(Some(BodyRun::Hole(len))),
             Some(Piece::Data { position, left }) => Ok(self.data(position, left).map(Some)?),
         }
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, source::Error> {
+        if self.origin.is_none() {
+            return Ok(None);
+        }
+        Ok(match self.content.piece() {
+            None => None,
+            Some(Piece::Hole(len)) => Some(BodyPlace::Hole(len)),
+            Some(Piece::Data { left: len, .. }) => {
+                let at = self.blocks.offset();
+                self.blocks.skip(len, CONTENT)?;
+                self.content.consume(len);
+                Some(BodyPlace::Data { at, len })
+            }
+        })
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

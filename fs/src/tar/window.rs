@@ -6,9 +6,18 @@
 )]
 
 use std::io::{self, Read};
+use std::sync::Arc;
+
+use forger_block::BlockRead;
 
 /// Size of the buffer in bytes.
 const CAPACITY: usize = 1 << 20;
+
+/// From so many bytes on a gap is jumped over where it can be.
+const FAR: u64 = 64 << 10;
+
+/// How much is read at once after a jump, in bytes: what follows may be jumped over, too.
+const STEP: usize = 32 << 10;
 
 /// A buffered input that knows its position.
 pub(super) struct Window<R> {
@@ -20,6 +29,10 @@ pub(super) struct Window<R> {
     /// The position of `start` in the input in bytes.
     offset: u64,
     ended: bool,
+    /// The input again, at any offset.
+    origin: Option<Arc<dyn BlockRead>>,
+    /// Whether the input was left, and all comes from the origin.
+    jumped: bool,
 }
 
 impl<R: Read> Window<R> {
@@ -32,7 +45,14 @@ impl<R: Read> Window<R> {
             end: 0,
             offset: 0,
             ended: false,
+            origin: None,
+            jumped: false,
         }
+    }
+
+    /// Says where the input can be read again at any offset.
+    pub(super) fn set_origin(&mut self, origin: Arc<dyn BlockRead>) {
+        self.origin = Some(origin);
     }
 
     /// Returns the position of the next byte.
@@ -49,16 +69,29 @@ impl<R: Read> Window<R> {
                 self.end = self.len();
                 self.start = 0;
             }
-            let free = self.buffer.get_mut(self.end..).unwrap_or_default();
-            match self.input.read(free) {
+            match self.fill() {
                 Ok(0) => self.ended = true,
-                // A reader that claims more than it was given room for is not believed.
-                Ok(count) => self.end = self.end.saturating_add(count.min(free.len())),
+                Ok(count) => self.end = self.end.saturating_add(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+    }
+
+    /// Reads behind what is buffered; returns how many bytes came.
+    fn fill(&mut self) -> io::Result<usize> {
+        let at = self.offset.saturating_add(length(self.len()));
+        let free = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let Some(origin) = self.origin.as_ref().filter(|_| self.jumped) else {
+            // A reader that claims more than it was given room for is not believed.
+            return Ok(self.input.read(free)?.min(free.len()));
+        };
+        let left = origin.len().saturating_sub(at);
+        let count = usize::try_from(left).unwrap_or(STEP).min(STEP);
+        let piece = free.get_mut(..count).unwrap_or_default();
+        origin.read_at(at, piece).map_err(io::Error::other)?;
+        Ok(piece.len())
     }
 
     /// Takes `count` of the bytes that are buffered, or all when there are fewer.
@@ -67,15 +100,22 @@ impl<R: Read> Window<R> {
         self.start = start.saturating_add(count).min(self.end);
         let taken = self.buffer.get(start..self.start).unwrap_or_default();
         // 2^64 bytes do not arrive.
-        self.offset = self
-            .offset
-            .saturating_add(u64::try_from(taken.len()).unwrap_or(0));
+        self.offset = self.offset.saturating_add(length(taken.len()));
         taken
     }
 
     /// Skips `count` bytes; returns how many of them the input does not have.
     pub(super) fn skip(&mut self, count: u64) -> io::Result<u64> {
         let mut left = count;
+        if let Some(origin) = &self.origin
+            && left.saturating_sub(length(self.len())) >= FAR
+        {
+            let there = origin.len().saturating_sub(self.offset).min(left);
+            self.offset = self.offset.saturating_add(there);
+            (self.start, self.end) = (0, 0);
+            (self.jumped, self.ended) = (true, false);
+            return Ok(left.saturating_sub(there));
+        }
         while left > 0 {
             let buffered = self.peek(1)?.len();
             if buffered == 0 {
@@ -83,7 +123,7 @@ impl<R: Read> Window<R> {
             }
             let step = usize::try_from(left).map_or(buffered, |left| left.min(buffered));
             self.take(step);
-            left = left.saturating_sub(u64::try_from(step).unwrap_or(0));
+            left = left.saturating_sub(length(step));
         }
         Ok(left)
     }
@@ -91,4 +131,8 @@ impl<R: Read> Window<R> {
     fn len(&self) -> usize {
         self.end.saturating_sub(self.start)
     }
+}
+
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use forger_block::{BlockRead, Run};
 
 use super::{Content, Kind, Node, NodeId, Tree, Visit, Walk};
-use crate::source::{BodyRun, Entry, EntryKind, Error, Source};
+use crate::source::{BodyPlace, BodyRun, Entry, EntryKind, Error, Source};
 
 /// How many bytes of a content are read at a time.
 const PIECE: u64 = 1 << 20;
@@ -141,6 +141,28 @@ impl Source for TreeSource<'_> {
         let origin = content.origin();
         let at = origin.and_then(|_| content.origin_offset(from));
         Ok(Some(BodyRun::Data { bytes, at }))
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        let Some((content, at)) = &mut self.body else {
+            return Ok(None);
+        };
+        let from = *at;
+        if content.origin().is_none() {
+            return Ok(None);
+        }
+        let place = match content.run_at(from).map_err(other)? {
+            Run::Hole(len) => BodyPlace::Hole(len),
+            Run::Data(len) => match content.origin_offset(from) {
+                Some(at) => BodyPlace::Data {
+                    at,
+                    len: content.span_rest(from).unwrap_or(len),
+                },
+                None => return Ok(None),
+            },
+        };
+        *at += place.len();
+        Ok((!place.is_empty()).then_some(place))
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

@@ -30,7 +30,10 @@ pub(crate) fn open(boot: &Boot) -> io::Result<(Outgoing, Incoming)> {
         tcsetattr(&channel, OptionalActions::Now, &attributes)?;
     }
     let ring = boot.ring.as_deref().map(Ring::open).transpose()?;
-    let outgoing = Outgoing(Arc::new(Mutex::new(channel.try_clone()?)));
+    let outgoing = Outgoing(Arc::new(Mutex::new(Sending {
+        channel: channel.try_clone()?,
+        frame: Vec::new(),
+    })));
     let incoming = Incoming {
         channel,
         ring,
@@ -43,15 +46,23 @@ pub(crate) fn open(boot: &Boot) -> io::Result<(Outgoing, Incoming)> {
 
 /// The way to the host, for any thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Outgoing(Arc<Mutex<File>>);
+pub(crate) struct Outgoing(Arc<Mutex<Sending>>);
+
+#[derive(Debug)]
+struct Sending {
+    channel: File,
+    /// Room for a frame, kept: new memory is what takes longest in some machines.
+    frame: Vec<u8>,
+}
 
 impl Outgoing {
     /// Sends a message.
     pub(crate) fn send(&self, stream: u32, message: &Message<'_>) -> io::Result<()> {
-        let mut frame = Vec::new();
-        message.encode(stream, &mut frame);
-        let mut channel = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        channel.write_all(&frame)
+        let mut sending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sending { channel, frame } = &mut *sending;
+        frame.clear();
+        message.encode(stream, frame);
+        channel.write_all(frame)
     }
 
     /// Says a line for the host's log.
@@ -63,9 +74,9 @@ impl Outgoing {
 
     /// Waits until all is sent.
     pub(crate) fn drain(&self) {
-        let channel = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Where it is no terminal there is nothing to wait for.
-        let _ = tcdrain(&*channel);
+        let _ = tcdrain(&sending.channel);
     }
 }
 

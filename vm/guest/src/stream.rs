@@ -24,6 +24,8 @@ pub(crate) struct Stream {
     more: Condvar,
     /// Where content from the host goes.
     input: Mutex<Option<Sender<Vec<u8>>>>,
+    /// What it came in before, to be used again: new memory is what takes longest in some machines.
+    spare: Mutex<Vec<Vec<u8>>>,
     /// The job's process and terminal.
     pub(crate) process: Mutex<Option<Pid>>,
     pub(crate) terminal: Mutex<Option<std::os::fd::OwnedFd>>,
@@ -40,6 +42,7 @@ impl Streams {
             credit: Mutex::new(Some(u64::from(WINDOW))),
             more: Condvar::new(),
             input: Mutex::new(Some(sender)),
+            spare: Mutex::default(),
             process: Mutex::default(),
             terminal: Mutex::default(),
         });
@@ -112,9 +115,17 @@ impl Stream {
     /// Takes content from the host.
     pub(crate) fn take(&self, bytes: &[u8]) {
         if let Some(input) = &*locked(&self.input) {
+            let mut piece = locked(&self.spare).pop().unwrap_or_default();
+            piece.clear();
+            piece.extend_from_slice(bytes);
             // Whoever no longer reads does not miss it.
-            let _ = input.send(bytes.to_vec());
+            let _ = input.send(piece);
         }
+    }
+
+    /// Takes back what content came in.
+    fn keep(&self, piece: Vec<u8>) {
+        locked(&self.spare).push(piece);
     }
 
     /// Ends what the host sends.
@@ -156,7 +167,9 @@ impl Input {
         let mut open = true;
         while let Ok(piece) = self.receiver.recv() {
             open = open && to.write_all(&piece).and_then(|()| to.flush()).is_ok();
-            if self.consumed(piece.len()).is_err() {
+            let len = piece.len();
+            self.stream.keep(piece);
+            if self.consumed(len).is_err() {
                 return;
             }
         }
@@ -176,7 +189,7 @@ impl Read for Input {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.at == self.piece.len() {
             match self.receiver.recv() {
-                Ok(piece) => self.piece = piece,
+                Ok(piece) => self.stream.keep(std::mem::replace(&mut self.piece, piece)),
                 Err(_) => return Ok(0),
             }
             self.at = 0;

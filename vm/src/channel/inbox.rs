@@ -147,11 +147,16 @@ impl Outlet {
     pub(crate) fn send(&self, message: &Message<'_>) -> io::Result<()> {
         self.sender.send(self.id, message)
     }
+
+    /// Sends content, for which credit comes again within `limit`; else it is an error of kind `TimedOut`.
+    pub(crate) fn write_within(&self, buf: &[u8], limit: Duration) -> io::Result<()> {
+        self.window.put(&self.sender, self.id, buf, Some(limit))
+    }
 }
 
 impl io::Write for Outlet {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.window.put(&self.sender, self.id, buf)?;
+        self.window.put(&self.sender, self.id, buf, None)?;
         Ok(buf.len())
     }
 

@@ -125,8 +125,8 @@ impl Window {
         self.more.notify_all();
     }
 
-    /// Waits for room and takes at most `wanted` of it.
-    fn take(&self, wanted: usize) -> io::Result<usize> {
+    /// Waits for room, at most for `limit`, and takes at most `wanted` of it.
+    fn take(&self, wanted: usize, limit: Option<Duration>) -> io::Result<usize> {
         let mut left = locked(&self.left);
         loop {
             let open = left.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -134,14 +134,30 @@ impl Window {
                 *open -= u64::from(cost(room));
                 return Ok(room);
             }
-            left = self.more.wait(left).unwrap_or_else(PoisonError::into_inner);
+            left = match limit {
+                None => self.more.wait(left).unwrap_or_else(PoisonError::into_inner),
+                Some(limit) => {
+                    let waited = self.more.wait_timeout(left, limit);
+                    let (left, ended) = waited.unwrap_or_else(PoisonError::into_inner);
+                    if ended.timed_out() {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    left
+                }
+            };
         }
     }
 
-    /// Sends content on a stream as there is credit for it.
-    pub(crate) fn put(&self, sender: &Sender, stream: u32, mut bytes: &[u8]) -> io::Result<()> {
+    /// Sends content on a stream as there is credit for it; waits for credit at most for `limit`.
+    pub(crate) fn put(
+        &self,
+        sender: &Sender,
+        stream: u32,
+        mut bytes: &[u8],
+        limit: Option<Duration>,
+    ) -> io::Result<()> {
         while !bytes.is_empty() {
-            let room = self.take(bytes.len())?;
+            let room = self.take(bytes.len(), limit)?;
             let (piece, rest) = bytes.split_at(room);
             let message = Message::Data {
                 side: Side::Stdin,

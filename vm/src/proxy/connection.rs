@@ -56,7 +56,7 @@ pub(super) fn serve(inbox: &Inbox, options: &Options, note: impl Fn(Request)) {
         if let Err(refusal) = &served {
             answer(inbox, refusal);
             request.status = request.status.or(Some(refusal.status));
-            request.problem = Some(refusal.reason.clone());
+            request.failed(&refusal.reason);
         }
         note(request);
         match served {

@@ -17,6 +17,8 @@ mod head;
 mod plain;
 mod record;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 
 use std::fmt;
@@ -77,8 +79,8 @@ impl Default for Options {
     }
 }
 
-/// The most requests that are written down.
-const MAX_RECORDS: usize = 100_000;
+/// How much is written down of requests in bytes: a guest decides how many there are, and how long.
+const MAX_RECORDS: usize = 64 << 20;
 
 /// What is served to one guest.
 #[derive(Clone, Debug)]
@@ -89,13 +91,28 @@ struct Shared {
     options: Options,
     open: Mutex<usize>,
     closed: Condvar,
-    requests: Mutex<Vec<Request>>,
+    records: Mutex<Records>,
+}
+
+/// What went through.
+#[derive(Debug, Default)]
+struct Records {
+    requests: Vec<Request>,
+    /// How much they take in bytes.
+    size: usize,
+    /// How many further ones there were.
+    left_out: u64,
 }
 
 impl Served {
     /// Returns what went through so far, in the order in which it ended.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        locked(&self.0.requests).clone()
+        locked(&self.0.records).requests.clone()
+    }
+
+    /// Returns how many further requests there were, beyond those that are written down.
+    pub(crate) fn left_out(&self) -> u64 {
+        locked(&self.0.records).left_out
     }
 
     /// Waits until no connection is open, at most so long.
@@ -110,13 +127,16 @@ impl Served {
     }
 
     fn note(&self, request: Request) {
-        let mut requests = locked(&self.0.requests);
-        if requests.len() < MAX_RECORDS {
-            if let Some(observer) = &self.0.options.observer {
-                observer.0(&request);
-            }
-            requests.push(request);
+        let mut records = locked(&self.0.records);
+        records.size = records.size.saturating_add(request.size());
+        if records.size > MAX_RECORDS {
+            records.left_out += 1;
+            return;
         }
+        if let Some(observer) = &self.0.options.observer {
+            observer.0(&request);
+        }
+        records.requests.push(request);
     }
 }
 
@@ -130,7 +150,7 @@ pub(crate) fn serve(
             options,
             open: Mutex::new(0),
             closed: Condvar::new(),
-            requests: Mutex::default(),
+            records: Mutex::default(),
         }))
     });
     let of_thread = served.clone();

@@ -36,9 +36,20 @@ impl Request {
 
     pub(super) fn refused(method: &str, url: &str, problem: &str) -> Self {
         Self {
-            problem: Some(problem.to_owned()),
+            problem: Some(shown(problem)),
             ..Self::new(method, url)
         }
+    }
+
+    /// Returns how much it takes in bytes.
+    pub(super) fn size(&self) -> usize {
+        let problem = self.problem.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.method.len() + self.url.len() + problem
+    }
+
+    /// Takes note of why it failed; a text in which there may be the guest's words.
+    pub(super) fn failed(&mut self, problem: &str) {
+        self.problem = Some(shown(problem));
     }
 }
 

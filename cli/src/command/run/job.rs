@@ -124,7 +124,7 @@ fn feed(mut input: Input) -> Result<(), Failure> {
     std::thread::Builder::new()
         .name("standard input".to_owned())
         .spawn(move || {
-            let mut piece = vec![0; 64 << 10];
+            let mut piece = vec![0; 256 << 10];
             let mut stdin = io::stdin().lock();
             // The command may end before it has read everything.
             while let Ok(len @ 1..) = stdin.read(&mut piece) {

@@ -170,6 +170,12 @@ fn say_requests(
     if refused > 0 {
         console.say(&format!("{refused} requests of the guest were refused"));
     }
+    let left_out = guest.requests_left_out();
+    if left_out > 0 {
+        console.say(&format!(
+            "{left_out} further requests of the guest were not written down: they were too many"
+        ));
+    }
     log.map_or(Ok(()), request::Log::finish)
 }
 

@@ -134,6 +134,7 @@ impl Digest {
             inodes,
             root_owner: _,
             keep_zeros: _,
+            unread: _,
             ignore: _,
             memory_limit: _,
             lost_found: _,

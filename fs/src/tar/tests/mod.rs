@@ -3,6 +3,7 @@
 mod dialects;
 mod end;
 mod hostile;
+mod places;
 mod refusals;
 mod sparse;
 mod tools;

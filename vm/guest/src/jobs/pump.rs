@@ -4,13 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-use forger_wire::Side;
+use forger_wire::{MAX_DATA, Side};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::stream::Stream;
-
-/// How much is read at once.
-const PIECE: usize = 64 << 10;
 
 /// Carries output until its end, or until the job has ended and nothing more is there: a daemon that
 /// it left behind keeps its output open.
@@ -20,7 +17,7 @@ pub(super) fn pump(output: &File, side: Side, stream: &Stream, ended: &OwnedFd) 
 }
 
 fn carry(mut output: &File, side: Side, stream: &Stream, ended: &OwnedFd) -> io::Result<()> {
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; MAX_DATA];
     let mut over = false;
     loop {
         let was_over = over;

@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use forger_wire::{Job, Resource as Limited};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Resource, Rlimit, ioctl_tiocsctty, setrlimit, setsid};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::thread::{
@@ -31,6 +31,9 @@ pub(super) struct Ends {
     pub(super) stderr: Option<OwnedFd>,
     pub(super) terminal: Option<OwnedFd>,
 }
+
+/// Room in a pipe in bytes.
+const PIPE: usize = 512 << 10;
 
 /// What no job may do unless it is privileged: change the kernel, or reach around it.
 const WITHHELD: [CapabilitySet; 2] = [CapabilitySet::SYS_MODULE, CapabilitySet::SYS_RAWIO];
@@ -115,7 +118,7 @@ fn environment(command: &mut Command, job: &Job, identity: &Identity) {
 fn pipes(command: &mut Command, with_input: bool) -> io::Result<Ends> {
     let stdin = match with_input {
         true => {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+            let (read, write) = wide_pipe()?;
             command.stdin(Stdio::from(read));
             Some(write)
         }
@@ -124,7 +127,7 @@ fn pipes(command: &mut Command, with_input: bool) -> io::Result<Ends> {
             None
         }
     };
-    let (stdout, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stdout, write) = wide_pipe()?;
     command.stdout(Stdio::from(write));
     let (stderr, write) = pipe_with(PipeFlags::CLOEXEC)?;
     command.stderr(Stdio::from(write));
@@ -134,6 +137,14 @@ fn pipes(command: &mut Command, with_input: bool) -> io::Result<Ends> {
         stderr: Some(stderr),
         terminal: None,
     })
+}
+
+/// Makes a pipe with room for several pieces: each change from one process to another takes its time.
+fn wide_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    // One that stays narrow is only slower.
+    let _ = fcntl_setpipe_size(&write, PIPE);
+    Ok((read, write))
 }
 
 fn limits(job: &Job) -> Vec<(Resource, Rlimit)> {
