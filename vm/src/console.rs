@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Tail};
 
@@ -18,7 +19,20 @@ const PANIC: &str = "Kernel panic";
 
 /// The end of what a console said.
 #[derive(Clone, Debug, Default)]
-pub struct Console(Arc<Mutex<VecDeque<u8>>>);
+pub struct Console(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    said: Mutex<Said>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    kept: VecDeque<u8>,
+    /// How many bytes were said before those that are kept.
+    before: u64,
+}
 
 impl Console {
     /// Listens to a console in the background until it ends.
@@ -38,17 +52,34 @@ impl Console {
     }
 
     pub(crate) fn push(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(bytes);
-        let excess = kept.len().saturating_sub(KEPT);
-        kept.drain(..excess);
+        let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.kept.extend(bytes);
+        let excess = said.kept.len().saturating_sub(KEPT);
+        said.kept.drain(..excess);
+        said.before += excess as u64;
+        self.0.more.notify_all();
+    }
+
+    /// Returns what was said from a position on, as it came, and the position behind it; waits at most so long
+    /// for the first byte. The first position is 0; of what nobody asked for in time only the end is kept.
+    #[must_use]
+    pub fn after(&self, position: u64, limit: Duration) -> (Vec<u8>, u64) {
+        let end = |said: &Said| said.before + said.kept.len() as u64;
+        let said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .0
+            .more
+            .wait_timeout_while(said, limit, |said| end(said) <= position);
+        let (said, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let known = usize::try_from(position.saturating_sub(said.before)).unwrap_or(usize::MAX);
+        let bytes = said.kept.iter().skip(known).copied().collect();
+        (bytes, end(&said).max(position))
     }
 
     /// Returns the last lines, with nothing in them that a terminal would obey.
     #[must_use]
     pub fn tail(&self) -> Tail {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes: Vec<u8> = kept.iter().copied().collect();
+        let (bytes, _) = self.after(0, Duration::ZERO);
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         // Why a kernel stopped stands above what it was doing then.
@@ -78,6 +109,23 @@ mod tests {
         let tail = console.tail();
         assert!(tail.text().ends_with("line 9999"));
         assert_eq!(tail.text().lines().count(), SHOWN);
+    }
+
+    #[test]
+    fn what_is_said_is_passed_on_once() {
+        let console = Console::default();
+        assert_eq!(console.after(0, Duration::ZERO), (Vec::new(), 0));
+        console.push(b"one");
+        let other = console.clone();
+        let (said, position) = console.after(0, Duration::ZERO);
+        assert_eq!((&said[..], position), (&b"one"[..], 3));
+        let later = thread::spawn(move || other.push(b"two"));
+        let (said, position) = console.after(position, Duration::from_secs(60));
+        assert_eq!((&said[..], position), (&b"two"[..], 6));
+        later.join().unwrap();
+        console.push(&[b'x'; 2 * KEPT]);
+        let (said, position) = console.after(position, Duration::ZERO);
+        assert_eq!((said.len(), position), (KEPT, 6 + 2 * KEPT as u64));
     }
 
     #[test]
