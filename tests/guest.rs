@@ -1,17 +1,13 @@
 //! Commands in guests, on User-Mode Linux.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-use rustix::process::Signal;
-
 use forger_tests::forger::forger;
 use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
 use forger_tests::{judge, need, packages, rootfs, tools};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 
 /// What makes of root an ordinary user without any rights.
 const NOBODY: [&str; 4] = [
@@ -22,9 +18,14 @@ const NOBODY: [&str; 4] = [
 ];
 
 /// Prepares `forger run` of an ordinary user who has no home folder.
-fn run(arguments: &[&str], tar: &Path) -> Run {
+pub(crate) fn run(arguments: &[&str], tar: &Path) -> Run {
+    aloud(&[&["-q"], arguments].concat(), tar)
+}
+
+/// As [`run`], which says what it does.
+fn aloud(arguments: &[&str], tar: &Path) -> Run {
     let run = forger()
-        .args(["run", "-q", "--memory", "256M"])
+        .args(["run", "--memory", "256M"])
         .args(arguments)
         .arg(tar)
         .env_clear()
@@ -36,7 +37,7 @@ fn run(arguments: &[&str], tar: &Path) -> Run {
 }
 
 /// Returns a root filesystem where guests can run.
-fn tar() -> Option<PathBuf> {
+pub(crate) fn tar() -> Option<PathBuf> {
     if !tools::present(&["linux.uml", "setpriv"]) {
         return None;
     }
@@ -141,80 +142,6 @@ fn ends_that_are_not_the_commands_have_statuses_of_their_own() {
 }
 
 #[test]
-fn a_killed_forger_leaves_no_process_and_no_file() {
-    let Some(tar) = tar() else { return };
-    let scratch = Scratch::new();
-    open(scratch.root());
-    let running = run(&["-i"], &tar)
-        .env("TMPDIR", scratch.root())
-        .args(["--", "sh", "-c", "echo up; cat"])
-        .limit(150)
-        .start()
-        .unwrap();
-    // The kernel, its helper, a process of the guest.
-    let deadline = Instant::now() + Duration::from_secs(100);
-    while descendants(running.id()).len() < 3 {
-        assert!(Instant::now() < deadline, "no guest came up");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    std::thread::sleep(Duration::from_secs(1));
-    let (forger, guest) = (running.id(), descendants(running.id()));
-    running.signal(Signal::KILL);
-    let _ = running.finish();
-    let left = || -> Vec<u32> {
-        let now = processes();
-        let still = guest.iter().copied();
-        still
-            .filter(|id| now.iter().any(|(other, _)| other == id))
-            .collect()
-    };
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !left().is_empty() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert_eq!(left(), Vec::<u32>::new(), "of {guest:?}");
-    assert_eq!(fs::read_dir(scratch.root()).unwrap().count(), 0);
-    let sockets = format!("forger-{forger}-");
-    for entry in fs::read_dir("/dev/shm").unwrap().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        assert!(!name.starts_with(&sockets), "{name}");
-    }
-}
-
-/// Returns the processes that come from one.
-fn descendants(of: u32) -> Vec<u32> {
-    let all = processes();
-    let mut found = vec![of];
-    let mut next = 0;
-    while let Some(parent) = found.get(next).copied() {
-        let children = all.iter().filter(|(_, above)| *above == parent);
-        found.extend(children.map(|(id, _)| *id));
-        next += 1;
-    }
-    found.split_off(1)
-}
-
-/// Returns every process that has not ended, and its parent.
-fn processes() -> Vec<(u32, u32)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(id) = entry.file_name().to_string_lossy().parse() else {
-            continue;
-        };
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // Behind the name, which may hold anything: the state and the parent.
-        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-        let state = fields.next().unwrap_or_default();
-        if let (false, Some(Ok(parent))) =
-            (matches!(state, "Z" | "X"), fields.next().map(str::parse))
-        {
-            found.push((id, parent));
-        }
-    }
-    found
-}
-
-#[test]
 #[ignore = "further boots, of which the quick tests have enough"]
 fn a_guest_runs_in_what_containers_have() {
     need!("root", "unshare");
@@ -252,11 +179,18 @@ fn doctor_says_what_works_and_why_the_rest_does_not() {
         |all: Vec<(String, bool, String)>| all.into_iter().find(|one| one.0 == "uml").unwrap();
     assert!(uml(found(&output)).1, "{output}");
     // A process has one tracer: below strace, the guest's kernel cannot trace.
-    let output = doctor()
-        .under("strace", &["-f", "-o", "/dev/null"])
-        .output();
+    let traced = |run: Run| run.under("strace", &["-f", "-o", "/dev/null"]).output();
+    let output = traced(doctor());
     let (_, works, reason) = uml(found(&output));
     assert!(!works && reason.contains("ptrace"), "{output}");
+    let output = traced(forger().arg("doctor"));
+    let text = output.text();
+    let line = text.lines().find(|line| line.starts_with("uml "));
+    let line = line.expect("a line for each backend");
+    assert!(
+        line.contains("does not work: ") && line.contains("ptrace"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -273,12 +207,20 @@ fn a_guest_reaches_what_it_may_and_nothing_else() {
          {helper} http://127.0.0.1:{port}/b /tmp/b; {helper} http://example.invalid/c /tmp/c; ls /tmp"
     );
     let (log, host) = (scratch.path("log"), format!("localhost:{port}"));
-    let output = run(&["--net", "proxy", "--allow-host", &host], &tar)
+    let output = aloud(&["--net", "proxy", "--allow-host", &host], &tar)
         .arg("--net-log")
         .arg(&log)
         .args(["--", "sh", "-c", &script])
         .output();
     assert!(output.text().contains("hello from the host"), "{output}");
+    // Which backend it was, how far the guest was kept away, and which way its disk took.
+    for said in [
+        "by uml, kept from this machine by an ordinary process, weaker than a virtual machine",
+        "its disks are served as the guest reads them, without a copy",
+        "2 requests of the guest were refused",
+    ] {
+        assert!(output.errors().contains(said), "{said}\n{output}");
+    }
     let log = fs::read_to_string(log).unwrap();
     let entries: Vec<serde_json::Value> = log
         .lines()
@@ -318,7 +260,7 @@ fn serve(server: &TcpListener) {
 #[test]
 fn apt_installs_a_package_through_the_proxy_and_the_result_is_whole() {
     let Some(tar) = tar() else { return };
-    installed(&tar, &["--backend", "uml"], None);
+    installed(&tar, &["--backend", "uml"], None, 560);
 }
 
 #[test]
@@ -331,15 +273,12 @@ fn apt_installs_a_package_in_an_emulated_machine_too() {
         return;
     };
     let scratch = Scratch::new();
-    open(scratch.root());
-    let store = scratch.path("store");
-    let add = forger().args(["kernel", "add", "--no-sync"]).arg(package);
-    add.env("FORGER_STORE", &store).limit(120).ok();
-    installed(&tar, &["--backend", "qemu-tcg"], Some(&store));
+    let store = kept(&package, &scratch);
+    installed(&tar, &["--backend", "qemu-tcg"], Some(&store), 1700);
 }
 
-/// Installs a package in a guest and keeps the result, of which nothing is amiss.
-fn installed(tar: &Path, guest: &[&str], store: Option<&Path>) {
+/// Installs a package in a guest, in so many seconds at most, and keeps the result, of which nothing is amiss.
+fn installed(tar: &Path, guest: &[&str], store: Option<&Path>, limit: u64) {
     let scratch = Scratch::new();
     open(scratch.root());
     let (image, log) = (scratch.path("curl.ext4"), scratch.path("log"));
@@ -360,7 +299,7 @@ fn installed(tar: &Path, guest: &[&str], store: Option<&Path>) {
         .arg("--net-log")
         .arg(&log)
         .args(["--", "sh", "-c", script])
-        .limit(560)
+        .limit(limit)
         .output();
     assert!(output.status.success(), "{output}");
     assert!(output.text().contains("curl 7"), "{output}");
@@ -435,7 +374,16 @@ fn shares_are_mounted_and_caches_stay() {
 }
 
 /// Lets everybody write to a folder.
-fn open(folder: &Path) {
+pub(crate) fn open(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+/// Keeps a package's kernel in a store that everybody may read; returns it.
+pub(crate) fn kept(package: &Path, scratch: &Scratch) -> PathBuf {
+    open(scratch.root());
+    let store = scratch.path("store");
+    let add = forger().args(["kernel", "add", "--no-sync"]).arg(package);
+    add.env("FORGER_STORE", &store).limit(120).ok();
+    store
 }

@@ -368,3 +368,35 @@ fn a_kernel_that_the_backend_does_not_take_is_refused_with_what_helps() {
     let none = run("none-such");
     assert!(none.errors().contains("forger kernel ls"), "{none}");
 }
+
+#[test]
+fn without_any_kernel_the_command_that_brings_one_is_said() {
+    need!("root", "unshare", "setpriv", "qemu-system-x86_64");
+    let scratch = Scratch::new();
+    let mut archive = Archive::new();
+    archive.extend(&[Member::dir("etc")]);
+    let tar = scratch.file("empty.tar", archive.finish());
+    // An ordinary user of a machine without User-Mode Linux, and without kernels of its own.
+    let bare = "for uml in /usr/bin/linux.uml /usr/local/bin/linux.uml; do \
+                [ ! -e $uml ] || mount --bind /dev/null $uml; done; mount -t tmpfs none /boot; \
+                exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all \"$@\"";
+    let uml = "apt-get download user-mode-linux && forger kernel add user-mode-linux_*.deb";
+    let machine = "apt-get download $(apt-cache depends linux-image-cloud-amd64 | grep -o 'linux-image-[0-9].*') \
+                   && forger kernel add linux-image-*.deb";
+    for (chosen, command) in [
+        ("--backend=auto", uml),
+        ("--backend=uml", uml),
+        ("--backend=qemu-tcg", machine),
+        ("--isolation=vm", machine),
+    ] {
+        let run = with_store(&scratch).args(["run", chosen]).arg(&tar);
+        let output = run
+            .args(["--", "true"])
+            .under("unshare", &["--mount", "sh", "-c", bare, "sh"])
+            .output();
+        assert_eq!(output.status.code(), Some(125), "{output}");
+        let errors = output.errors();
+        let help = errors.lines().find(|line| line.contains("help: "));
+        assert!(help.expect(&errors).contains(command), "{output}");
+    }
+}

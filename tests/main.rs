@@ -23,6 +23,7 @@ mod folder;
 mod formats;
 mod guest;
 mod guest_contract;
+mod guest_hostile;
 mod hostile;
 mod inspect;
 mod interrupted;

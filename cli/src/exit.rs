@@ -199,12 +199,22 @@ impl Failure {
         parts.join(": ")
     }
 
-    /// Returns why it failed, and what helps, on one line.
-    pub(crate) fn in_short(&self) -> String {
-        let mut words = match self.causes() {
+    /// Returns what the user can do about it, where that is known.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Returns why it failed on one line.
+    pub(crate) fn reason(&self) -> String {
+        match self.causes() {
             causes if causes.is_empty() => self.what.clone(),
             causes => causes.join(": "),
-        };
+        }
+    }
+
+    /// Returns why it failed, and what helps, on one line.
+    pub(crate) fn in_short(&self) -> String {
+        let mut words = self.reason();
         if let Some(help) = &self.help {
             words.push_str(&format!(" ({help})"));
         }

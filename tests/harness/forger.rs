@@ -18,7 +18,7 @@ pub fn binary() -> &'static Path {
             assert!(path.is_file(), "FORGER_BIN={} is no file", path.display());
             path
         }
-        None => built(),
+        None => built(&["--package", "forger", "--bin", "forger"], "forger"),
     })
 }
 
@@ -27,8 +27,24 @@ pub fn forger() -> Run {
     Run::new(binary())
 }
 
-/// Builds the binary (at once when it is fresh) with the profile of this test.
-fn built() -> PathBuf {
+/// Returns the path of a package's example: beside the binary that `FORGER_BIN` names, where all was built
+/// together, or what cargo builds of this tree.
+///
+/// # Panics
+/// When cargo cannot build it.
+#[must_use]
+pub fn example(package: &str, name: &str) -> PathBuf {
+    let product = format!("examples/{name}");
+    let binary = std::env::var_os("FORGER_BIN").map(PathBuf::from);
+    let beside = binary.and_then(|binary| Some(binary.parent()?.join(&product)));
+    if let Some(beside) = beside.filter(|path| path.is_file()) {
+        return beside;
+    }
+    built(&["--package", package, "--example", name], &product)
+}
+
+/// Builds a program (at once when it is fresh) with the profile of this test.
+fn built(what: &[&str], product: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     // target/PROFILE/deps/integration-HASH
     let folder = test
@@ -42,23 +58,15 @@ fn built() -> PathBuf {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Run::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "forger",
-            "--bin",
-            "forger",
-            "--profile",
-            profile,
-        ])
+        .args(["build", "--quiet", "--profile", profile])
+        .args(what)
         .dir(crate::workspace())
         .limit(600)
         .ok();
-    let path = folder.join("forger");
+    let path = folder.join(product);
     assert!(
         path.is_file(),
-        "cargo built forger, but {} is missing",
+        "cargo built it, but {} is missing",
         path.display()
     );
     path

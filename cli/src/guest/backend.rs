@@ -8,8 +8,8 @@ use forger_vm::kernel;
 use forger_vm::qemu::{Accelerator, Architecture, Qemu};
 use forger_vm::{Backend, Isolation, uml::Uml};
 
-use super::failure;
 use super::kernel::{Takes, Wish, find};
+use super::{DOCTOR, failure};
 use crate::config;
 use crate::exit::Failure;
 
@@ -143,26 +143,48 @@ pub(crate) fn choose(
     isolation: Wanted,
     wish: &Wish<'_>,
 ) -> Result<Box<dyn Backend>, Failure> {
-    let help = "forger doctor says what works here, and what does not";
     if choice != Choice::Auto {
         let backend = choice.make(wish)?;
         return match allowed(&*backend, isolation) {
             Ok(()) => Ok(backend),
-            Err(reason) => Err(Failure::failed(WHAT).because(reason).help(help)),
+            Err(reason) => Err(Failure::failed(WHAT).because(reason).help(DOCTOR)),
         };
     }
-    let mut reasons = Vec::new();
+    let (mut reasons, mut advice) = (Vec::new(), None);
     for candidate in ORDER {
         let reason = match candidate.make(wish) {
             Ok(backend) => match allowed(&*backend, isolation) {
                 Ok(()) => return Ok(backend),
                 Err(reason) => reason,
             },
-            Err(failure) => failure.in_short(),
+            Err(failure) => {
+                advice = better(advice, candidate, isolation, &failure);
+                failure.reason()
+            }
         };
         reasons.push(format!("{}: {reason}", candidate.name()));
     }
+    let help = match advice {
+        Some(advice) => format!("{advice}; {DOCTOR}"),
+        None => DOCTOR.to_owned(),
+    };
     Err(Failure::failed(WHAT).because(reasons.join("; ")).help(help))
+}
+
+/// Chooses what to advise where no backend works: what takes least, a kernel of User-Mode Linux.
+fn better(
+    so_far: Option<String>,
+    candidate: Choice,
+    isolation: Wanted,
+    failure: &Failure,
+) -> Option<String> {
+    let advice = failure.advice().filter(|advice| *advice != DOCTOR);
+    let advice = advice.map(str::to_owned);
+    match (candidate, isolation) {
+        (Choice::Uml, Wanted::Any) => advice.or(so_far),
+        (Choice::Uml, Wanted::Vm) => so_far,
+        _ => so_far.or(advice),
+    }
 }
 
 /// Tells whether a backend keeps its guests apart as far as is wanted.

@@ -131,7 +131,7 @@ impl Bench {
         let contestants = vec![
             self.guest(
                 "forger run, 2 GB out",
-                "\"$F\" run -q \"$R\" -- head -c 2000000000 /dev/zero | wc -c > \"$O\"",
+                "\"$F\" run -q \"$R\" -- dd if=/dev/zero bs=1000000 count=2000 2> /dev/null | wc -c > \"$O\"",
                 tar,
                 "",
                 "",
@@ -146,7 +146,7 @@ impl Bench {
         let contestants = vec![
             self.guest(
                 "forger run, 2 GB in",
-                "head -c 2000000000 /dev/zero | \"$F\" run -q -i \"$R\" -- wc -c > \"$O\"",
+                "head -c 2000000000 /dev/zero | \"$F\" run -q -i \"$R\" -- dd of=/dev/null bs=131072 2> \"$O\"",
                 tar,
                 "",
                 "",

@@ -15,7 +15,7 @@ use crate::guest::failure;
 use crate::signals::Signals;
 
 /// How often signals, the time and the terminal's size are looked at.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// How long the command may take to end once it was asked to.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -9,11 +9,13 @@ mod share;
 mod terminal;
 
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use forger_fs::ext4::Image;
 use forger_vm::proxy::Request;
-use forger_vm::{Guest, Mounted, Options};
+use forger_vm::{Backend, Guest, Mounted, Options};
 
 use crate::args::Global;
 use crate::config::{self, Environment};
@@ -22,6 +24,7 @@ use crate::guest::kernel::Wish;
 use crate::guest::{authority, backend, failure, root, secret};
 use crate::output::Output;
 use crate::progress::Console;
+use crate::signals::Signals;
 
 pub(crate) use args::Args;
 use job::Done;
@@ -86,8 +89,7 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
     }
     console.end_phase();
     let planned = begin.elapsed();
-    let guest = Guest::boot(&*backend, options)
-        .map_err(|error| failure("cannot start the guest", error))?;
+    let guest = boot(backend, options, console.signals())?;
     console.say(&format!(
         "the guest runs Linux {} by {}, kept from this machine by {}; its disks are {}",
         guest.kernel(),
@@ -155,6 +157,30 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
         );
     }
     Ok(code)
+}
+
+/// Starts the guest; a signal ends that at once, and with this process whatever it started.
+fn boot(backend: Box<dyn Backend>, options: Options, signals: &Signals) -> Result<Guest, Failure> {
+    let (done, started) = channel();
+    let thread = thread::Builder::new().name("start".to_owned());
+    thread
+        // Whoever waited may be gone.
+        .spawn(move || drop(done.send(Guest::boot(&*backend, options))))
+        .map_err(|error| Failure::failed("cannot start a thread").because(error))?;
+    loop {
+        match started.recv_timeout(job::TICK) {
+            Ok(guest) => {
+                return guest.map_err(|error| failure("cannot start the guest", error));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::failed("cannot start the guest"));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(number) = signals.caught() {
+            return Err(Failure::signal(number));
+        }
+    }
 }
 
 /// Says which requests were refused, and whether all were written down.

@@ -6,12 +6,19 @@ use std::os::fd::OwnedFd;
 
 use forger_wire::{MAX_DATA, Side};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::setpriority_process;
 
 use crate::stream::Stream;
+
+/// The priority of who carries output: a little behind who writes it.
+const MODEST: i32 = 5;
 
 /// Carries output until its end, or until the job has ended and nothing more is there: a daemon that
 /// it left behind keeps its output open.
 pub(super) fn pump(output: &File, side: Side, stream: &Stream, ended: &OwnedFd) {
+    // Of what a job writes in small pieces many are carried at once, if the first does not take the processor
+    // from it. A thread whose priority stays carries it as well.
+    let _ = setpriority_process(None, MODEST);
     // What cannot be sent has no reader: the channel or the stream is gone.
     let _ = carry(output, side, stream, ended);
 }
