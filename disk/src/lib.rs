@@ -29,6 +29,7 @@ mod detect;
 mod differing;
 mod guid;
 mod hex;
+mod image_error;
 mod mapped;
 mod occupied;
 mod ordered;

@@ -23,7 +23,8 @@ use crate::{BlockRead, Error, Result, Run};
 pub struct FileReader {
     file: Positioned,
     len: u64,
-    /// Time of the last change at the opening, seconds and nanoseconds; none for a block device.
+    /// Time of the last change at the opening, seconds and nanoseconds; none for a block device, and for
+    /// what is still being written.
     modified: Option<(i64, i64)>,
     /// The run that was found last. Most questions are about the next byte of the same one.
     found: Mutex<Option<Found>>,
@@ -95,6 +96,16 @@ impl FileReader {
             modified,
             found: Mutex::new(None),
         })
+    }
+
+    /// Takes the first `len` bytes of a file of one's own that is still being written.
+    pub(crate) fn of_start(file: Positioned, len: u64) -> Self {
+        Self {
+            file,
+            len,
+            modified: None,
+            found: Mutex::new(None),
+        }
     }
 
     /// Checks that length and time of last change are those of the opening.

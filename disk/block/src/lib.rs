@@ -120,7 +120,7 @@ mod zeros;
 
 pub use bytes::Bytes;
 
-pub use adapter::{Checked, Digest, Hashed, Tee, Watched};
+pub use adapter::{Checked, Digest, Hashed, Shifted, Tee, Watched};
 pub use error::{Error, Result};
 pub use file::FileReader;
 pub use forward::Forward;

@@ -226,6 +226,23 @@ impl PendingFile {
         }
     }
 
+    /// Makes the first `len` bytes readable while more is written behind and between them; the file
+    /// is that long at least from now on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn reader_of(&self, len: u64) -> Result<FileReader> {
+        if self.len()? < len {
+            self.set_len(len)?;
+        }
+        let file = self.file.file.try_clone();
+        let file = file.map_err(|error| self.file.error("open", error))?;
+        Ok(FileReader::of_start(
+            Positioned::new(file, &self.file.name),
+            len,
+        ))
+    }
+
     /// Gives the file the name it was made for: durable before it is visible, and never half.
     ///
     /// A failure leaves what stood under the name before.

@@ -133,7 +133,7 @@ pub fn create(new: &Create) -> std::result::Result<SparseImage, WriteError> {
         _ if all.is_empty() => Vec::new(),
         _ => vec![(all, kind)],
     };
-    let image = assemble(&geometry, &head, runs, None)?;
+    let image = assemble(&geometry, &head, runs, None, None)?;
     if new.preallocation != Preallocation::Full || new.data_file.is_some() {
         return Ok(image);
     }

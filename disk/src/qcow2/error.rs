@@ -1,5 +1,7 @@
 //! Why a qcow2 image cannot be read or made.
 
+use crate::image_error::image_error;
+
 /// Why a qcow2 image cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -130,18 +132,7 @@ impl ReadError {
     }
 }
 
-/// As an error of whoever reads blocks.
-impl From<ReadError> for forger_block::Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Block(error) => error,
-            error => Self::Image {
-                format: "qcow2",
-                source: Box::new(error),
-            },
-        }
-    }
-}
+image_error!(ReadError, "qcow2");
 
 /// Why a qcow2 image cannot be made.
 #[derive(Debug, thiserror::Error)]

@@ -38,7 +38,13 @@ pub fn plan_over(
 ) -> Result<SparseImage, WriteError> {
     let geometry = Geometry::new(*options, source.len())?;
     let runs = backing.runs(source, options, threads, progress)?;
-    assemble(&geometry, &backing.head(Codec::Zlib), runs, Some(source))
+    assemble(
+        &geometry,
+        &backing.head(Codec::Zlib),
+        runs,
+        Some(source),
+        None,
+    )
 }
 
 /// Writes the compressed image of a disk over a backing file, with the clusters that [`plan_over`] would

@@ -35,7 +35,13 @@ pub fn plan(
     let geometry = Geometry::new(*options, source.len())?;
     let data = occupied(source, options.cluster_size, threads, progress)?;
     let runs = data.into_iter().map(|run| (run, Kind::Data)).collect();
-    assemble(&geometry, &Head::alone(Codec::Zlib), runs, Some(source))
+    assemble(
+        &geometry,
+        &Head::alone(Codec::Zlib),
+        runs,
+        Some(source),
+        None,
+    )
 }
 
 /// What an image has of a cluster of the disk.
@@ -50,12 +56,13 @@ pub(super) enum Kind {
 }
 
 /// Puts an image together from what it has of the disk's clusters, by their numbers, in ascending
-/// order; without a source, data are zeros.
+/// order, of which the run `lead` stands first where there is one; without a source, data are zeros.
 pub(super) fn assemble(
     geometry: &Geometry,
     head: &Head,
     runs: Vec<(Range<u64>, Kind)>,
     source: Option<&Arc<dyn BlockRead>>,
+    lead: Option<&Range<u64>>,
 ) -> std::result::Result<SparseImage, WriteError> {
     let options = &geometry.options;
     let cluster = options.cluster_size;
@@ -70,17 +77,20 @@ pub(super) fn assemble(
     let l2_clusters = tables.len() as u64;
     let refcounts = geometry.refcounts(1 + l1_clusters + l2_clusters + stored)?;
     // In clusters.
-    let blocks_at = 1 + refcounts.table;
+    let table_at = if lead.is_some() { 1 + stored } else { 1 };
+    let blocks_at = table_at + refcounts.table;
     let l1_at = blocks_at + refcounts.blocks;
     let l2_at = l1_at + l1_clusters;
-    let data_at = l2_at + l2_clusters;
-    let total = data_at + stored;
+    let tables_end = l2_at + l2_clusters;
+    let data_at = if lead.is_some() { 1 } else { tables_end };
+    let total = tables_end.max(data_at + stored);
+    let runs = places(runs, (!elsewhere).then_some(data_at), lead);
 
     let mut image = SparseImage::builder();
-    let header = geometry.header(head, l1_at, 1, refcounts)?;
+    let header = geometry.header(head, l1_at, table_at, refcounts)?;
     image.bytes(0, header.into())?;
     let table = geometry.refcount_table(refcounts, blocks_at);
-    image.bytes(cluster, table.into())?;
+    image.bytes(table_at * cluster, table.into())?;
     let ones: Arc<dyn BlockRead> = Arc::new(Ones {
         count: total,
         bits: options.refcount_bits,
@@ -89,18 +99,45 @@ pub(super) fn assemble(
     let l1 = geometry.l1(tables.iter().copied(), l2_at);
     image.bytes(l1_at * cluster, Bytes::from(l1))?;
     if let Some(source) = source {
-        let mut at = data_at;
-        for (run, _) in runs.iter().filter(|(_, kind)| *kind == Kind::Data) {
+        for (run, _, at) in runs.iter().filter(|(_, kind, _)| *kind == Kind::Data) {
             let start = run.start * cluster;
             let len = (run.end * cluster).min(source.len()) - start;
             image.span(at * cluster, len, source, start)?;
-            at += run.end - run.start;
         }
     }
-    let data_at = (!elsewhere).then_some(data_at);
-    let l2: Arc<dyn BlockRead> = Arc::new(L2Tables::new(runs, data_at, tables, options));
+    let l2: Arc<dyn BlockRead> = Arc::new(L2Tables {
+        runs,
+        tables,
+        options: *options,
+    });
     image.span(l2_at * cluster, l2.len(), &l2, 0)?;
     Ok(image.finish(total * cluster)?)
+}
+
+/// Says at which cluster of the image each run begins: `lead` before the others, one behind the other
+/// from `data_at` on, or in another file where they stand on the disk.
+fn places(
+    runs: Vec<(Range<u64>, Kind)>,
+    data_at: Option<u64>,
+    lead: Option<&Range<u64>>,
+) -> Vec<(Range<u64>, Kind, u64)> {
+    let first = data_at.unwrap_or(0);
+    let mut at = first + lead.map_or(0, |lead| lead.end - lead.start);
+    let place = |(run, kind): (Range<u64>, Kind)| {
+        if data_at.is_none() {
+            let host = run.start;
+            return (run, kind, host);
+        }
+        if lead == Some(&run) {
+            return (run, kind, first);
+        }
+        let host = at;
+        if kind != Kind::Zero {
+            at += run.end - run.start;
+        }
+        (run, kind, host)
+    };
+    runs.into_iter().map(place).collect()
 }
 
 /// Returns the numbers of the L2 tables that the runs need.
@@ -125,29 +162,6 @@ struct L2Tables {
 }
 
 impl L2Tables {
-    /// Describes tables whose clusters stand one behind the other from `data_at` on, or in another file
-    /// where they stand on the disk.
-    fn new(
-        runs: Vec<(Range<u64>, Kind)>,
-        data_at: Option<u64>,
-        tables: Vec<u64>,
-        options: &Options,
-    ) -> Self {
-        let mut at = data_at.unwrap_or(0);
-        let place = |(run, kind): (Range<u64>, Kind)| {
-            let host = if data_at.is_some() { at } else { run.start };
-            if kind != Kind::Zero {
-                at += run.end - run.start;
-            }
-            (run, kind, host)
-        };
-        Self {
-            runs: runs.into_iter().map(place).collect(),
-            tables,
-            options: *options,
-        }
-    }
-
     /// Fills words of a table, from `first` on: an entry has one, or two with subclusters.
     fn fill(&self, table: u64, first: u64, words: &mut [[u8; 8]]) {
         let width = self.options.l2_entry_len() / 8;
@@ -233,7 +247,11 @@ mod tests {
         ];
         let tables = l2_tables(&runs, options.l2_entries());
         assert_eq!(tables, [0, 1, 2, 3]);
-        let l2 = L2Tables::new(runs, Some(10), tables, &options);
+        let l2 = L2Tables {
+            runs: places(runs, Some(10), None),
+            tables,
+            options,
+        };
         let mut expected = vec![0; 4 * 512];
         for (cluster, host) in (3..5).chain(70..200).zip(10_u64..) {
             let entry = (COPIED | (host * 512)).to_be_bytes();
@@ -257,7 +275,11 @@ mod tests {
         ];
         let tables = l2_tables(&runs, options.l2_entries());
         assert_eq!(tables, [0, 1]);
-        let l2 = L2Tables::new(runs, Some(4), tables, &options);
+        let l2 = L2Tables {
+            runs: places(runs, Some(4), None),
+            tables,
+            options,
+        };
         let mut expected = vec![0; 2 * 16_384];
         let mut put = |at: usize, word: u64| {
             expected[at..at + 8].copy_from_slice(&word.to_be_bytes());

@@ -1,5 +1,7 @@
 //! Why a VHD image cannot be read or made.
 
+use crate::image_error::image_error;
+
 /// Why a VHD image cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,18 +43,7 @@ pub enum ReadError {
     },
 }
 
-/// As an error of whoever reads blocks.
-impl From<ReadError> for forger_block::Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Block(error) => error,
-            error => Self::Image {
-                format: "VHD",
-                source: Box::new(error),
-            },
-        }
-    }
-}
+image_error!(ReadError, "VHD");
 
 /// Why a VHD image cannot be made.
 #[derive(Debug, thiserror::Error)]

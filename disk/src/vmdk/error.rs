@@ -1,5 +1,7 @@
 //! Why a VMDK image cannot be read or made.
 
+use crate::image_error::image_error;
+
 /// Why a VMDK image cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,18 +48,7 @@ pub enum ReadError {
     },
 }
 
-/// As an error of whoever reads blocks.
-impl From<ReadError> for forger_block::Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Block(error) => error,
-            error => Self::Image {
-                format: "VMDK",
-                source: Box::new(error),
-            },
-        }
-    }
-}
+image_error!(ReadError, "VMDK");
 
 /// Why a VMDK image cannot be made.
 #[derive(Debug, thiserror::Error)]

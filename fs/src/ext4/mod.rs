@@ -24,6 +24,7 @@ mod inode;
 mod journal;
 mod options;
 mod place;
+mod placed;
 mod read;
 mod record;
 mod represent;
@@ -43,6 +44,7 @@ pub use edit::{Committed, EditError, Editor, LockedFile, Special, Store, Way};
 pub use error::Error;
 pub use geometry::late_ranges;
 pub use options::{Free, Ignore, Inodes, Journal, Options, Size};
+pub use placed::{Placed, write_contents};
 pub use read::{
     DirectoryEntry, FileType, Image, Inode, Map, Mapped, ReadError, Step, Superblock, Walk,
 };

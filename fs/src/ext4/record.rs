@@ -132,7 +132,7 @@ impl Recorder {
         self.released.sort_unstable();
         let mut image = SparseImageBuilder::default();
         for span in &self.spans {
-            for (at, len) in keep_parts(span.at, span.len, &self.released) {
+            for (at, len) in without(span.at, span.len, &self.released) {
                 match &span.from {
                     Place::Origin { index, offset } => {
                         let offset = offset + (at - span.at);
@@ -150,8 +150,8 @@ impl Recorder {
     }
 }
 
-/// Cuts the released blocks out of a range of bytes.
-fn keep_parts(at: u64, len: u64, released: &[Gap]) -> Vec<(u64, u64)> {
+/// Cuts the released blocks, which ascend, out of a range of bytes.
+pub(super) fn without(at: u64, len: u64, released: &[Gap]) -> Vec<(u64, u64)> {
     let end = at + len;
     let mut parts = Vec::new();
     let mut next = at;
@@ -188,10 +188,10 @@ mod tests {
         };
         let released = [gap(1, 1), gap(3, 2)];
         assert_eq!(
-            keep_parts(0, 4096 * 6, &released),
+            without(0, 4096 * 6, &released),
             [(0, 4096), (8192, 4096), (20480, 4096)]
         );
-        assert_eq!(keep_parts(4096, 4096, &released), []);
-        assert_eq!(keep_parts(20480, 10, &released), [(20480, 10)]);
+        assert_eq!(without(4096, 4096, &released), []);
+        assert_eq!(without(20480, 10, &released), [(20480, 10)]);
     }
 }

@@ -1,4 +1,6 @@
-//! The two ways to an image: written as it is ingested, or planned and read on demand.
+//! Two ways to an image: written as it is ingested, or planned and read on demand.
+
+use std::sync::Arc;
 
 use forger_block::{PlacedSink, SparseImage};
 
@@ -53,6 +55,8 @@ pub struct Summary {
     pub entries: u64,
     /// Bytes of content taken from the sources, holes included.
     pub content_bytes: u64,
+    /// Where contents end in the image, in bytes: from there on is metadata, or nothing.
+    pub contents_end: u64,
     /// Length of the journal in bytes, 0 without one.
     pub journal_bytes: u64,
     /// The volume label.
@@ -96,7 +100,8 @@ pub fn plan(
     let mut recorder = Recorder::default();
     let sealed = make(layers, options, &mut recorder, observer)?;
     let summary = sealed.summary();
-    Ok((sealed.image(recorder.finish()?)?, summary))
+    let image = seal::Sealed::image(&Arc::new(sealed), recorder.finish()?)?;
+    Ok((image, summary))
 }
 
 /// Finds out what an image of all layers would be, and stores nothing.
@@ -111,7 +116,7 @@ pub fn dry_run(
     Ok(make(layers, options, &mut Discarded, observer)?.summary())
 }
 
-fn make(
+pub(super) fn make(
     layers: &mut [Layer<'_>],
     options: &Options,
     store: &mut dyn Store,

@@ -397,3 +397,17 @@ fn a_private_file_stays_private_where_it_replaces_one_that_is_not() {
         assert_eq!(mode & 0o777, 0o600);
     }
 }
+
+#[test]
+fn the_start_of_a_file_is_read_while_more_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = PendingFile::in_folder(folder.path()).unwrap();
+    file.write_at(4096, &[7; 4096]).unwrap();
+    let start = file.reader_of(16_384).unwrap();
+    file.write_at(16_384, &[8; 4096]).unwrap();
+    file.write_at(0, &[6; 10]).unwrap();
+    let mut expected = vec![0; 16_384];
+    expected[..10].fill(6);
+    expected[4096..8192].fill(7);
+    crate::conformance::reader(&start, &expected);
+}

@@ -54,6 +54,7 @@ pub(crate) struct Sealed {
     superblock: RawSuperblock,
     entries: u64,
     content_bytes: u64,
+    contents_end: u64,
 }
 
 /// Decides everything that ingest left open.
@@ -70,6 +71,7 @@ pub(crate) fn seal(
         entries,
         content_bytes,
     } = ingested;
+    let contents_end = cursor.position().offset();
     let numbers = Numbers::new(&mut tree, options.lost_found)?;
     let identity = Identity::new(&tree, options);
     let bodies = Bodies::new(&tree, &numbers, &identity, &mut cursor)?;
@@ -104,6 +106,7 @@ pub(crate) fn seal(
         superblock: RawSuperblock::zeroed(),
         entries,
         content_bytes,
+        contents_end,
     };
     sealed.free_blocks = sealed
         .groups()
@@ -143,6 +146,7 @@ impl Sealed {
             time: self.identity.time,
             entries: self.entries,
             content_bytes: self.content_bytes,
+            contents_end: self.contents_end,
             journal_bytes: self.sized.journal_blocks() * BLOCK_SIZE,
             label: (!self.label.is_empty()).then(|| self.label.clone()),
         }
@@ -163,11 +167,10 @@ impl Sealed {
 
     /// Adds all metadata to an image that holds the contents.
     pub(crate) fn image(
-        self,
+        sealed: &Arc<Self>,
         mut contents: SparseImageBuilder,
     ) -> forger_block::Result<SparseImage> {
-        let sealed = Arc::new(self);
-        Self::add_placed(&sealed, &mut contents)?;
+        Self::add_placed(sealed, &mut contents)?;
         sealed.add_late_ranges(&mut contents)?;
         contents.finish(sealed.sized.bytes)
     }
