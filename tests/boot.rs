@@ -3,6 +3,7 @@
 mod initrds;
 mod layouts;
 mod machines;
+mod mbr;
 mod partitions;
 mod sealed;
 
@@ -10,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use forger_tests::archive::{Archive, Member};
+use forger_tests::disks::assert_consistent;
 use forger_tests::forger::forger;
 use forger_tests::judge::assert_clean;
 use forger_tests::process::{Output, Run};
@@ -148,6 +150,51 @@ fn equal_input_gives_equal_disks_from_file_and_pipe_and_in_sectors_of_4096() {
                 .arg(scratch.path("esp"))
                 .ok();
         }
+        for file in [one, two] {
+            fs::remove_file(file).unwrap();
+        }
+    }
+}
+
+/// Contents go to their place in the output while the source is read, where that place is known; what is streamed
+/// is planned first. A file that another one replaces leaves a hole in either.
+#[test]
+fn what_is_written_at_once_is_what_is_streamed_and_needs_no_temporary_file() {
+    need!("e2fsck", "qemu-img");
+    let scratch = Scratch::new();
+    let tar = fake(&scratch);
+    let mut upper = Archive::new();
+    upper.push(&Member::file("boot/vmlinuz-5.9.0-10", vec![7; 100_000]));
+    let upper = scratch.file("upper.tar", upper.finish());
+    let overlay = upper.display().to_string();
+    let args = ["--esp-size", "100M", "--overlay", &overlay, "--swap", "1M"];
+    for format in ["raw", "qcow2", "vhd-fixed"] {
+        let made = |input: &Path, out: &Path, stdin: bool| {
+            let run = forger()
+                .arg("disk")
+                .args(["-q", "--format", format])
+                .args(args);
+            let run = run.env("TMPDIR", "/nonexistent").arg("-o").arg(out);
+            match stdin {
+                true => run.arg("-").stdin_piped(input).ok(),
+                false => run.arg(input).ok(),
+            }
+        };
+        let (one, two) = (scratch.path("one"), scratch.path("two"));
+        made(&tar, &one, false);
+        made(&tar, &two, true);
+        let streamed = made(&tar, Path::new("-"), false).stdout;
+        let bytes = fs::read(&one).unwrap();
+        assert!(bytes == fs::read(&two).unwrap(), "{format} from a pipe");
+        assert!(bytes == streamed, "{format} to a pipe");
+        if format == "qcow2" {
+            assert_consistent(&one);
+        }
+        let root = scratch.path("root");
+        partition(&one, "root", &root);
+        assert_clean(&root);
+        assert_eq!(cat(&one, "root:/boot/vmlinuz-5.9.0-10"), vec![7; 100_000]);
+        assert_eq!(cat(&one, "esp:/fake/5.9.0-10/linux"), vec![7; 100_000]);
         for file in [one, two] {
             fs::remove_file(file).unwrap();
         }

@@ -1,6 +1,6 @@
 //! Which partition a word means: `disk.img#2`, `#esp`, `#root`.
 
-use forger_disk::partition::{Partition, Table};
+use forger_disk::partition::{ATTRIBUTE_LEGACY_BOOT, Partition, Scheme, Table};
 
 /// Why a word names no partition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum SelectError {
 /// own name; its GUID.
 ///
 /// `root` is the one whose type is that of a root filesystem, or the only one for any Linux
-/// filesystem.
+/// filesystem, or of several in an MBR the active one.
 ///
 /// # Errors
 /// When no partition, or more than one, is meant.
@@ -40,7 +40,13 @@ pub fn select<'a>(table: &'a Table, word: &str) -> Result<&'a Partition, SelectE
     let mut ways: Vec<Vec<&Partition>> = Vec::new();
     if word == "root" {
         ways.push(with(&|partition| partition.kind.is_root()));
-        ways.push(with(&|partition| partition.kind.is_linux()));
+        let mut linux = with(&|partition| partition.kind.is_linux());
+        if linux.len() > 1 && matches!(table.scheme, Scheme::Mbr(_)) {
+            let active = |partition: &&Partition| partition.attributes & ATTRIBUTE_LEGACY_BOOT != 0;
+            let found: Vec<_> = linux.iter().copied().filter(active).collect();
+            linux = if found.is_empty() { linux } else { found };
+        }
+        ways.push(linux);
     }
     ways.push(with(&|partition| {
         partition.kind.name().as_deref() == Some(word)
@@ -114,5 +120,10 @@ mod tests {
         let two = table(&[("linux-generic", ""), ("linux-generic", "")]);
         let error = select(&two, "root").unwrap_err();
         assert_eq!(error.to_string(), "the partitions 1 and 2 are \"root\"");
+        let mut mbr = two;
+        mbr.scheme = Scheme::Mbr(1);
+        assert!(select(&mbr, "root").is_err());
+        mbr.partitions[1].attributes = ATTRIBUTE_LEGACY_BOOT;
+        assert_eq!(select(&mbr, "root").unwrap().number, 2);
     }
 }

@@ -80,6 +80,13 @@ fn refused(error: io::Error) -> Failure {
     }
 }
 
+/// Returns lines of names and values, these below each other; what has no value is left out.
+pub(crate) fn rows<'a>(rows: impl IntoIterator<Item = (&'a str, Option<String>)>) -> String {
+    let rows = rows.into_iter();
+    rows.filter_map(|(name, value)| Some(format!("{name:<8}{}\n", value?)))
+        .collect()
+}
+
 /// Returns a JSON object on one line.
 pub(crate) fn json_line(object: &serde_json::Value) -> String {
     format!("{object}\n")

@@ -4,7 +4,7 @@ use forger_fs::ext4::{BLOCK_SIZE, Summary};
 use serde_json::{Value, json};
 
 use crate::args::Format;
-use crate::args::size::human;
+use crate::args::size::{both, human};
 use crate::args::{time, uuid};
 use crate::hash_tree::HashTree;
 use crate::print;
@@ -39,22 +39,18 @@ pub(crate) fn with_tree(
 
 /// Returns the summary as aligned lines.
 fn text(path: Option<&str>, summary: &Summary) -> String {
-    let bytes = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
     let free = free_bytes(summary);
-    let rows = [
+    print::rows([
         ("path", path.map(str::to_owned)),
-        ("size", Some(bytes(summary.size))),
-        ("used", Some(bytes(summary.size.saturating_sub(free)))),
-        ("free", Some(bytes(free))),
+        ("size", Some(both(summary.size))),
+        ("used", Some(both(summary.size.saturating_sub(free)))),
+        ("free", Some(both(free))),
         (
             "inodes",
             Some(format!("{}, {} free", summary.inodes, summary.free_inodes)),
         ),
         ("uuid", Some(uuid::text(&summary.uuid))),
-    ];
-    rows.iter()
-        .filter_map(|(name, value)| Some(format!("{name:<8}{}\n", value.as_ref()?)))
-        .collect()
+    ])
 }
 
 /// Returns the summary as a JSON object.

@@ -73,7 +73,8 @@ impl PartitionArg {
             "size" => self.size = Some(size_of(value)?),
             "type" => {
                 let kind = Type::named(value);
-                let expected = "a name as home, swap, root-x86-64, or a GUID";
+                let expected =
+                    "a name as home, swap, root-x86-64, a GUID, or the byte of an MBR as 0x0c";
                 self.kind = Some(kind.ok_or_else(|| wrong(expected))?);
             }
             "source" => self.source = Some(value.into()),

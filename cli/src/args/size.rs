@@ -205,6 +205,11 @@ fn decimal(text: &str) -> Option<(u128, u128)> {
     Some((whole * scale + fraction, scale))
 }
 
+/// Shows a size exactly, and as [`human`] does.
+pub(crate) fn both(bytes: u64) -> String {
+    format!("{bytes} bytes ({})", human(bytes))
+}
+
 /// Writes a number of bytes for people: `512.0 MiB`, exact below 1 KiB.
 pub(crate) fn human(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

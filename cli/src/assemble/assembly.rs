@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forger_block::BlockRead;
-use forger_disk::partition::{Layout, Size as PartSize, Table};
+use forger_disk::partition::{Label, Layout, Partition, Size as PartSize, Table};
 use forger_disk::{Guid, swap};
 use forger_fs::ext4::Image;
 use forger_fs::observe::Observer;
@@ -59,6 +59,7 @@ impl<'a> Assembly<'a> {
         };
         for (slot, part) in options.slots.iter().zip(&mut layout.parts) {
             part.kind = slot.kind.guid(architecture);
+            part.byte = slot.kind.byte();
         }
         let table = layout.plan()?.table;
         for word in &options.hybrid {
@@ -85,11 +86,8 @@ impl<'a> Assembly<'a> {
                 Fill::Given | Fill::Boot | Fill::Root => {}
             }
         }
-        let seed = &self.layout.seed;
-        let root_guid = *self.layout.parts[self.root]
-            .guid
-            .get_or_insert_with(|| Guid::derived(seed, "root partition"));
-        let cmdline = self.cmdline(root_guid);
+        let root = self.partuuid();
+        let cmdline = self.cmdline(&root);
         let kernels = self.boot(&cmdline, observer)?;
         let planned = self.layout.plan()?;
         Ok(Disk {
@@ -99,15 +97,35 @@ impl<'a> Assembly<'a> {
             cmdline,
             architecture: self.architecture,
             root_hash: self.root_hash,
+            layout: self.layout,
+            root_at: self.root,
         })
     }
 
+    /// Returns a partition before it is filled.
+    fn partition(&self, index: usize) -> &Partition {
+        &self.table.partitions[self.layout.index(index)]
+    }
+
+    /// Returns by what the kernel finds the root partition.
+    fn partuuid(&mut self) -> String {
+        if self.layout.label != Label::Gpt {
+            let root = self.partition(self.root);
+            return self.table.partuuid(root).unwrap_or_default();
+        }
+        let seed = &self.layout.seed;
+        let guid = &mut self.layout.parts[self.root].guid;
+        let guid = guid.get_or_insert_with(|| Guid::derived(seed, "root partition"));
+        guid.to_string()
+    }
+
     fn swap(&mut self, index: usize) -> Result<(), Error> {
+        let len = self.partition(index).len;
         let part = &mut self.layout.parts[index];
         let uuid = Guid::derived(&self.layout.seed, &format!("swap area {index}"));
         // Its label is the partition's name, where that fits.
         let label = if part.name.len() > 16 { "" } else { &part.name };
-        let area = swap(self.table.partitions[index].len, uuid, label);
+        let area = swap(len, uuid, label);
         let area = area.map_err(|source| Error::Swap {
             name: part.name.clone(),
             source,
@@ -128,7 +146,7 @@ impl<'a> Assembly<'a> {
                 count: 0,
             });
         };
-        let len = self.table.partitions[of].len;
+        let len = self.partition(of).len;
         let made = hashes::of(data, len, self.options.threads, observer)?;
         for (index, guid) in [of, index].into_iter().zip(made.guids()) {
             let part = &mut self.layout.parts[index];
@@ -151,7 +169,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Returns the kernels' command line.
-    fn cmdline(&self, root: Guid) -> String {
+    fn cmdline(&self, root: &str) -> String {
         let mut words = match (&self.root_hash, self.options.root) {
             (Some(hash), FindRoot::PartUuid) => {
                 format!("roothash={hash} root=/dev/mapper/root ro")
@@ -208,7 +226,7 @@ impl<'a> Assembly<'a> {
             tree.add(&mut files, Policy::default(), INLINE_LIMIT)
                 .map_err(Error::BootFiles)?;
         }
-        let place = &self.table.partitions[index];
+        let place = self.partition(index).clone();
         let sector = self.options.sector_size;
         esp::size(Some(place.len), sector)?;
         let image = esp::make(&tree, place.len, place.start, sector, time, observer)?;

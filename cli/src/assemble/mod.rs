@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use forger_block::{BlockRead, SparseImage};
 use forger_disk::Guid;
-use forger_disk::partition::{Layout, Part, Size as PartSize, Table};
+use forger_disk::partition::{Label, Layout, Part, Partition, Size as PartSize, Table};
 use forger_fs::observe::Observer;
 use forger_fs::tree::{Content, Tree};
 
@@ -46,7 +46,9 @@ pub struct Options {
     pub size: Option<u64>,
     /// Size of a sector: 512 or 4096 bytes.
     pub sector_size: u64,
-    /// The disk's GUID; derived when `None`.
+    /// The kind of partition table.
+    pub label: Label,
+    /// The disk's GUID in a GPT; derived when `None`.
     pub guid: Option<Guid>,
     /// The partitions, in the order of their numbers.
     pub slots: Vec<Slot>,
@@ -89,6 +91,7 @@ impl Default for Options {
         Self {
             size: None,
             sector_size: 512,
+            label: Label::Gpt,
             guid: None,
             slots: Vec::new(),
             hybrid: Vec::new(),
@@ -121,6 +124,27 @@ pub struct Disk {
     pub architecture: Option<Architecture>,
     /// The root hash of the root filesystem's hash tree, if it has one.
     pub root_hash: Option<String>,
+    layout: Layout,
+    /// The index of the root partition.
+    root_at: usize,
+}
+
+impl Disk {
+    /// Returns the root partition.
+    #[must_use]
+    pub fn root(&self) -> &Partition {
+        &self.table.partitions[self.layout.index(self.root_at)]
+    }
+
+    /// Returns the disk with something else in the root partition.
+    ///
+    /// # Errors
+    /// Where it has no room there.
+    pub fn with_root(&self, root: Arc<dyn BlockRead>) -> Result<SparseImage, Error> {
+        let mut layout = self.layout.clone();
+        layout.parts[self.root_at].content = Some(root);
+        Ok(layout.plan()?.image)
+    }
 }
 
 impl Options {
@@ -174,6 +198,20 @@ impl Options {
         }
     }
 
+    /// Returns where the root partition starts, in bytes; what decides its own size need not be known.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn root_start(&self) -> Result<u64, Error> {
+        let size = self.root_size()?.unwrap_or(ALIGN);
+        let mut layout = self.layout();
+        let root = self.root().unwrap_or(0);
+        layout.parts[root].size = PartSize::Bytes(size);
+        self.hash_sizes(&mut layout)?;
+        let index = layout.index(root);
+        Ok(layout.plan()?.table.partitions[index].start)
+    }
+
     /// Returns the index of the slot of the root filesystem.
     fn root(&self) -> Option<usize> {
         self.slots.iter().position(|slot| slot.fill == Fill::Root)
@@ -192,6 +230,7 @@ impl Options {
             sector_size: self.sector_size,
             align: ALIGN,
             seed: Vec::new(),
+            label: self.label,
             guid: self.guid,
             parts: self.slots.iter().map(|slot| slot.part.clone()).collect(),
             hybrid: Vec::new(),

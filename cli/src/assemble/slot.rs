@@ -23,6 +23,8 @@ pub struct Slot {
 pub enum Type {
     /// What a GUID says.
     Guid(Guid),
+    /// What a byte says, in a master boot record.
+    Byte(u8),
     /// A type that each architecture has of its own: that of the disk's.
     Native(Native),
 }
@@ -79,11 +81,15 @@ impl Native {
 }
 
 impl Type {
-    /// Returns the type that a name or a GUID means.
+    /// Returns the type that a name, a GUID or a byte (`0x0c`) means.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         if let Some(native) = Native::named(name) {
             return Some(Self::Native(native));
+        }
+        if let Some(digits) = name.strip_prefix("0x") {
+            let byte = u8::from_str_radix(digits, 16).ok();
+            return byte.filter(|byte| *byte != 0).map(Self::Byte);
         }
         let guid = Kind::guid_named(name).or_else(|| name.parse().ok());
         // Zeros mark an entry that is not used.
@@ -97,7 +103,7 @@ impl Type {
         let generic = Part::default().kind;
         match (self, architecture) {
             (Self::Guid(guid), _) => *guid,
-            (Self::Native(_), None) => generic,
+            (Self::Native(_), None) | (Self::Byte(_), _) => generic,
             (Self::Native(native), Some(architecture)) => {
                 let (before, behind) = native.parts();
                 let name = format!("{before}-{}{behind}", architecture.partition());
@@ -106,10 +112,29 @@ impl Type {
         }
     }
 
+    /// Returns the byte that it is in a master boot record, where it is one.
+    #[must_use]
+    pub fn byte(&self) -> Option<u8> {
+        match self {
+            Self::Byte(byte) => Some(*byte),
+            _ => None,
+        }
+    }
+
+    /// Returns its name, where it has one for all architectures.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Guid(guid) => Kind::Gpt(*guid).name(),
+            Self::Byte(byte) => Kind::Mbr(*byte).name(),
+            Self::Native(_) => None,
+        }
+    }
+
     /// Tells whether it is an EFI system partition.
     #[must_use]
     pub fn is_esp(&self) -> bool {
-        matches!(self, Self::Guid(guid) if Kind::Gpt(*guid).is_esp())
+        self.name().as_deref() == Some("esp")
     }
 
     /// Tells whether it is the root filesystem of any architecture.
@@ -118,6 +143,7 @@ impl Type {
         match self {
             Self::Guid(guid) => Kind::Gpt(*guid).is_root(),
             Self::Native(native) => *native == Native::Root,
+            Self::Byte(_) => false,
         }
     }
 }
@@ -141,6 +167,10 @@ mod tests {
         let digits = "933ac7e1-2eb4-4f13-b844-0e14e2aef915";
         assert_eq!(guid(digits, None), Kind::guid_named("home"));
         assert_eq!(Type::named("roots"), None);
+        assert_eq!(Type::named("0x0C"), Some(Type::Byte(0x0c)));
+        assert_eq!(Type::named("0x00"), None);
+        assert_eq!(Type::named("0x100"), None);
+        assert!(Type::Byte(0xef).is_esp());
         assert_eq!(Type::named(&Guid::ZERO.to_string()), None);
         assert!(Type::named("esp").unwrap().is_esp());
         assert!(Type::named("root-arm64").unwrap().is_root());

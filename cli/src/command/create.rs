@@ -12,7 +12,7 @@ use serde_json::json;
 use super::convert::{OutputFormat, Target, sector_size, target_for};
 use crate::args::qcow2::{BackingArgs, Base, Qcow2Args, beside};
 use crate::args::run::WriteArgs;
-use crate::args::size::{self, human};
+use crate::args::size::{self, both};
 use crate::args::{self, Global};
 use crate::exit::Failure;
 use crate::output::Output;
@@ -133,15 +133,12 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
             "backing_file": made.backing,
             "data_file": made.data,
         })),
-        args::Format::Text => format!(
-            "path    {}\nformat  {}\nsize    {} bytes ({})\nfile    {} bytes ({})\n",
-            made.path,
-            made.format,
-            made.size,
-            human(made.size),
-            made.file_len,
-            human(made.file_len),
-        ),
+        args::Format::Text => print::rows([
+            ("path", Some(made.path)),
+            ("format", Some(made.format.to_owned())),
+            ("size", Some(both(made.size))),
+            ("file", Some(both(made.file_len))),
+        ]),
     };
     print::summary(made.stream, global, &text)
 }

@@ -250,7 +250,7 @@ fn lines(facts: &Value, prefix: &str, text: &mut String) {
             Value::Array(rows) if rows.first().is_some_and(Value::is_object) => {
                 text.extend(
                     rows.iter()
-                        .map(|row| format!("{name:<26}{}\n", row_text(row))),
+                        .map(|row| format!("{name:<29}{}\n", row_text(row))),
                 );
             }
             Value::Array(words) if prefix.is_empty() => {
@@ -258,11 +258,11 @@ fn lines(facts: &Value, prefix: &str, text: &mut String) {
             }
             Value::Array(words) if words.is_empty() => {}
             Value::Array(words) => {
-                text.push_str(&format!("{name:<26}{}\n", joined(words, "; ")));
+                text.push_str(&format!("{name:<29}{}\n", joined(words, "; ")));
             }
             Value::Null => {}
             value => {
-                let width = if prefix.is_empty() { 18 } else { 26 };
+                let width = if prefix.is_empty() { 18 } else { 29 };
                 text.push_str(&format!("{name:<width$}{}\n", word(value)));
             }
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::edit::{time_of, way};
 use super::subject::{self, Subject};
-use crate::args::size::{self, NewSize, human};
+use crate::args::size::{self, NewSize, both};
 use crate::args::time::{self, When};
 use crate::args::{Format, Global};
 use crate::config::Environment;
@@ -140,11 +140,11 @@ impl Args {
             None => {}
         }
         let text = match global.output {
-            Format::Text => format!(
-                "path    {shown}\nbefore  {before} bytes ({})\nsize    {size} bytes ({})\n",
-                human(before),
-                human(size)
-            ),
+            Format::Text => print::rows([
+                ("path", Some(shown)),
+                ("before", Some(both(before))),
+                ("size", Some(both(size))),
+            ]),
             Format::Json => print::json_line(&json!({
                 "path": shown,
                 "before": before,
@@ -178,21 +178,19 @@ impl Done {
     }
 
     fn text(&self, image: &str, committed: Option<Committed>) -> String {
-        let size = |bytes| format!("{bytes} bytes ({})", human(bytes));
         let way = match committed {
             None => "tried only".to_owned(),
             Some(done) => format!("{}, {} blocks of metadata", way(done.way), done.blocks),
         };
-        let disk = self
-            .disk
-            .map_or_else(String::new, |disk| format!("disk    {}\n", size(disk)));
-        format!(
-            "path    {image}\nbefore  {}\nsize    {}\n{disk}groups  {}\ninodes  {}\nway     {way}\n",
-            size(self.before),
-            size(self.after),
-            self.groups,
-            self.inodes,
-        )
+        print::rows([
+            ("path", Some(image.to_owned())),
+            ("before", Some(both(self.before))),
+            ("size", Some(both(self.after))),
+            ("disk", self.disk.map(both)),
+            ("groups", Some(self.groups.to_string())),
+            ("inodes", Some(self.inodes.to_string())),
+            ("way", Some(way)),
+        ])
     }
 
     fn json(&self, image: &str, committed: Option<Committed>) -> String {

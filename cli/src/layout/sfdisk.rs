@@ -2,7 +2,7 @@
 
 use forger_disk::Guid;
 use forger_disk::partition::{
-    ATTRIBUTE_LEGACY_BOOT, ATTRIBUTE_REQUIRED, Kind, Part, Size as PartSize,
+    ATTRIBUTE_LEGACY_BOOT, ATTRIBUTE_REQUIRED, Label, Part, Size as PartSize,
 };
 use serde::Deserialize;
 
@@ -16,7 +16,9 @@ pub struct Dump {
     pub sector_size: u64,
     /// The disk's size in bytes, where the dump says where the last partition may end.
     pub size: Option<u64>,
-    /// The disk's GUID.
+    /// The kind of table.
+    pub label: Label,
+    /// The disk's GUID, in a GPT.
     pub guid: Option<Guid>,
     /// The partitions, in the order of the dump.
     pub slots: Vec<Slot>,
@@ -66,12 +68,15 @@ struct Entry {
     name: String,
     #[serde(default)]
     attrs: String,
+    /// Of an MBR: whether it is the active one.
+    #[serde(default)]
+    bootable: bool,
 }
 
 /// Reads a dump.
 ///
 /// # Errors
-/// What is no dump, tables other than GPTs, and values that no GPT has.
+/// What is no dump, tables other than GPTs and MBRs, and values that these do not have.
 pub fn sfdisk(text: &str) -> Result<Dump, Error> {
     let Whole { partitiontable } = serde_json::from_str(text).map_err(Error::Json)?;
     let table = partitiontable;
@@ -80,10 +85,17 @@ pub fn sfdisk(text: &str) -> Result<Dump, Error> {
         value: value.to_owned(),
         rule,
     };
-    if table.label != "gpt" {
-        let rule = "disks are laid out with a GPT";
-        return Err(field("label", &table.label, rule));
-    }
+    let is_mbr = match table.label.as_str() {
+        "gpt" => false,
+        "dos" => true,
+        label => {
+            return Err(field(
+                "label",
+                label,
+                "disks are laid out with a GPT or an MBR",
+            ));
+        }
+    };
     if let Some(unit) = table.unit.filter(|unit| unit != "sectors") {
         return Err(field("unit", &unit, "places are given in sectors"));
     }
@@ -109,8 +121,16 @@ pub fn sfdisk(text: &str) -> Result<Dump, Error> {
             let most = bytes.filter(|bytes| *bytes <= forger_block::MAX_LEN);
             most.ok_or_else(|| field(&name(what), &sectors.to_string(), "no disk is that large"))
         };
-        let kind = Type::named(&entry.kind)
-            .ok_or_else(|| field(&name("type"), &entry.kind, "it is no GUID"))?;
+        let kind = match is_mbr {
+            true => Type::named(&format!("0x{}", entry.kind)),
+            false => Type::named(&entry.kind),
+        };
+        let rule = if is_mbr {
+            "it is no byte"
+        } else {
+            "it is no GUID"
+        };
+        let kind = kind.ok_or_else(|| field(&name("type"), &entry.kind, rule))?;
         let attributes = attributes(&entry.attrs)
             .ok_or_else(|| field(&name("attrs"), &entry.attrs, "they are not known"))?;
         slots.push(Slot {
@@ -118,7 +138,12 @@ pub fn sfdisk(text: &str) -> Result<Dump, Error> {
             part: Part {
                 name: entry.name.clone(),
                 guid: guid(&name("uuid"), &entry.uuid)?,
-                attributes,
+                attributes: attributes
+                    | if entry.bootable {
+                        ATTRIBUTE_LEGACY_BOOT
+                    } else {
+                        0
+                    },
                 size: PartSize::Bytes(bytes("size", entry.size)?),
                 start: Some(bytes("start", entry.start)?),
                 ..Part::default()
@@ -126,26 +151,66 @@ pub fn sfdisk(text: &str) -> Result<Dump, Error> {
             kind,
         });
     }
+    let (mut label, mut id) = (Label::Gpt, table.id);
+    if is_mbr {
+        let signature = id.take().map(|id| {
+            let digits = id.strip_prefix("0x").unwrap_or(&id);
+            u32::from_str_radix(digits, 16).map_err(|_| field("id", &id, "it is no signature"))
+        });
+        label = Label::Mbr {
+            signature: signature.transpose()?,
+            primaries: primaries(&mut slots).map_err(|number| {
+                let rule = "primary partitions stand before the extended one, logical ones inside";
+                field("start of partition", &number.to_string(), rule)
+            })?,
+        };
+    }
     assign(&mut slots);
     // Behind the last usable sector stand the copies of entries and header.
     let tail = 16_384 / sector_size + 2;
-    let size = table.lastlba.and_then(|last| {
+    let size = table.lastlba.filter(|_| !is_mbr).and_then(|last| {
         let sectors = last.checked_add(tail)?;
         sectors.checked_mul(sector_size)
     });
     Ok(Dump {
         sector_size,
         size: size.filter(|size| *size <= forger_block::MAX_LEN),
-        guid: guid("id", &table.id)?,
+        label,
+        guid: guid("id", &id)?,
         slots,
     })
 }
 
+/// Takes the extended partition out, which follows from the logical ones in it, and returns how many
+/// partitions are primary where there is one.
+///
+/// # Errors
+/// The number of a partition that stands elsewhere.
+fn primaries(slots: &mut Vec<Slot>) -> Result<Option<usize>, usize> {
+    let is_extended = |slot: &Slot| slot.kind.name().as_deref() == Some("extended");
+    let Some(at) = slots.iter().position(is_extended) else {
+        return Ok(None);
+    };
+    let range = |slot: &Slot| {
+        let start = slot.part.start.unwrap_or(0);
+        match slot.part.size {
+            PartSize::Bytes(len) => start..start.saturating_add(len),
+            _ => start..start,
+        }
+    };
+    let extended = range(&slots.remove(at));
+    let outside = |slot: &Slot| !extended.contains(&range(slot).start);
+    match slots.iter().skip(at).position(outside) {
+        Some(index) => Err(at + index + 2),
+        None => Ok(Some(at)),
+    }
+}
+
 /// Decides what goes where: what boots into the ESP, the root filesystem into the partition of that type, or
-/// into the only one for any Linux filesystem.
+/// into the only one for any Linux filesystem, or the only active one of these.
 fn assign(slots: &mut [Slot]) {
-    let swap = Kind::guid_named("swap").map(Type::Guid);
-    let linux = Kind::guid_named("linux-generic").map(Type::Guid);
+    let is = |slot: &Slot, name: &str| slot.kind.name().as_deref() == Some(name);
+    let is_active = |slot: &Slot| slot.part.attributes & ATTRIBUTE_LEGACY_BOOT != 0;
     let only = |test: &dyn Fn(&Slot) -> bool| {
         let mut found = slots.iter().enumerate().filter(|(_, slot)| test(slot));
         match (found.next(), found.next()) {
@@ -154,14 +219,15 @@ fn assign(slots: &mut [Slot]) {
         }
     };
     let root = only(&|slot| slot.kind.is_root())
-        .or_else(|| only(&|slot| Some(&slot.kind) == linux.as_ref()));
+        .or_else(|| only(&|slot| is(slot, "linux-generic")))
+        .or_else(|| only(&|slot| is(slot, "linux-generic") && is_active(slot)));
     let boot = only(&|slot| slot.kind.is_esp());
     for (index, slot) in slots.iter_mut().enumerate() {
         if Some(index) == root {
             slot.fill = Fill::Root;
         } else if Some(index) == boot {
             slot.fill = Fill::Boot;
-        } else if Some(&slot.kind) == swap.as_ref() {
+        } else if is(slot, "swap") {
             slot.fill = Fill::Swap;
         }
     }
@@ -219,10 +285,48 @@ mod tests {
     }
 
     #[test]
+    fn an_mbr_becomes_primary_and_logical_slots() {
+        let entry = |start: u32, size: u32, kind: &str, more: &str| {
+            format!(r#"{{"node":"d","start":{start},"size":{size},"type":"{kind}"{more}}}"#)
+        };
+        let dump = |entries: &[String]| {
+            format!(
+                r#"{{"partitiontable": {{"label":"dos", "id":"0x0badcafe", "device":"d", "unit":"sectors",
+                "sectorsize":512, "partitions": [{}]}}}}"#,
+                entries.join(",")
+            )
+        };
+        let mut entries = vec![
+            entry(2048, 204_800, "ef", ""),
+            entry(206_848, 409_600, "83", r#","bootable":true"#),
+            entry(616_448, 30_000, "f", ""),
+            entry(618_496, 2048, "82", ""),
+            entry(622_592, 2048, "83", ""),
+        ];
+        let found = sfdisk(&dump(&entries)).unwrap();
+        let label = Label::Mbr {
+            signature: Some(0x0bad_cafe),
+            primaries: Some(2),
+        };
+        assert_eq!((found.label, found.size, found.guid), (label, None, None));
+        let fills: Vec<_> = found.slots.iter().map(|slot| slot.fill.clone()).collect();
+        assert_eq!(fills, [Fill::Boot, Fill::Root, Fill::Swap, Fill::Given]);
+        assert_eq!(found.slots[1].part.attributes, ATTRIBUTE_LEGACY_BOOT);
+        assert_eq!(found.slots[3].part.start, Some(622_592 * 512));
+        entries[4] = entry(700_000, 2048, "83", "");
+        let error = sfdisk(&dump(&entries)).unwrap_err().to_string();
+        assert!(
+            error.contains("partition") && error.contains('5'),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn what_is_not_known_is_refused_by_its_name() {
         for (from, to, said) in [
             ("\"unit\"", "\"units\"", "units"),
-            ("\"gpt\"", "\"dos\"", "label"),
+            ("\"gpt\"", "\"sun\"", "label"),
+            ("\"gpt\"", "\"dos\"", "type of partition 1"),
             ("GUID:59,63", "GUID:64", "attrs of partition 3"),
             ("0657FD6D", "Z657FD6D", "type of partition 2"),
             ("\"sectorsize\":512", "\"sectorsize\":520", "sectorsize"),

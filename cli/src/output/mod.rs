@@ -10,7 +10,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use forger_block::{BlockSink, ForwardStream, PlacedSink, Publish, Spooled, Target, check_target};
+use forger_block::{
+    BlockSink, FileReader, ForwardStream, PlacedFile, PlacedSink, Publish, Spooled, Target,
+    check_target,
+};
 
 use crate::args::run::WriteArgs;
 use crate::config;
@@ -87,6 +90,36 @@ impl Output {
             None => self.target.open_placed(self.publish, &scratch),
         };
         open().map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))
+    }
+
+    /// Begins an output that is a regular file; nothing of any other.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub(crate) fn open_file(&self) -> Result<Option<PlacedFile>, Failure> {
+        let Some(path) = self.file_path() else {
+            return Ok(None);
+        };
+        let file = PlacedFile::create(path, self.publish);
+        file.map(Some)
+            .map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))
+    }
+
+    /// Completes the first `len` bytes of a file, which can be read from now on while more is written.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(crate) fn read_back(
+        &self,
+        file: PlacedFile,
+        len: u64,
+    ) -> Result<(PlacedFile, FileReader), Failure> {
+        let read_back = || {
+            let file = file.complete(len)?;
+            let reader = file.reader_of(len)?;
+            Ok((PlacedFile::over(file, self.publish)?, reader))
+        };
+        read_back().map_err(|error| remedy::block(format!("cannot write {}", self.shown), error))
     }
 
     /// Begins the output, for bytes in order.

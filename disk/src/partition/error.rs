@@ -155,10 +155,25 @@ pub enum LayoutError {
         /// Why.
         reason: &'static str,
     },
+    /// A master boot record cannot say something of a partition, or of the disk where the number is 0.
+    #[error("a master boot record{}: {reason}", of_partition(*.number))]
+    Mbr {
+        /// The partition's number.
+        number: u32,
+        /// What it cannot say.
+        reason: &'static str,
+    },
     /// Two partitions have the same identity.
     #[error("two partitions have the guid {guid}")]
     Twice {
         /// The GUID.
         guid: crate::Guid,
     },
+}
+
+fn of_partition(number: u32) -> String {
+    match number {
+        0 => String::new(),
+        number => format!(" of partition {number}"),
+    }
 }

@@ -37,7 +37,7 @@ const NAMED: [(&str, u128); 14] = [
 ];
 
 /// Types of MBR partitions that have names.
-const BYTES: [(u8, &str); 12] = [
+const BYTES: [(u8, &str); 14] = [
     (0x05, "extended"),
     (0x0f, "extended"),
     (0x85, "extended"),
@@ -48,8 +48,10 @@ const BYTES: [(u8, &str); 12] = [
     (0x82, "swap"),
     (0x83, "linux-generic"),
     (0x8e, "linux-lvm"),
+    (0xea, "xbootldr"),
     (0xee, "protective"),
     (0xef, "esp"),
+    (0xfd, "linux-raid"),
 ];
 
 impl Kind {
@@ -95,14 +97,14 @@ impl Kind {
     }
 
     /// Returns the byte that stands for the type in an MBR; 0x83 (any Linux filesystem) for what has none.
-    pub(super) fn byte(self) -> u8 {
+    #[must_use]
+    pub fn byte(self) -> u8 {
         let name = match self {
             Self::Mbr(byte) => return byte,
             Self::Gpt(_) => self.name().unwrap_or_default(),
         };
         match name.as_str() {
             "microsoft-basic-data" => 0x0c,
-            "linux-raid" => 0xfd,
             name => BYTES
                 .iter()
                 .find(|(_, known)| *known == name)

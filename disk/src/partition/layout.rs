@@ -1,19 +1,16 @@
 //! From what a disk shall be to its bytes: a pure function.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use forger_block::{BlockRead, Bytes, MAX_LEN, SparseImage};
-use zerocopy::IntoBytes;
-use zerocopy::little_endian::U16;
+use forger_block::{BlockRead, MAX_LEN, SparseImage, SparseImageBuilder};
 
-use super::gpt::{ENTRY_LEN, HEADER_LEN, REVISION, RawEntry, RawHeader, SIGNATURE, crc32};
-use super::{Kind, LayoutError, Note, Partition, Scheme, Table, hybrid};
+use super::gpt::ENTRY_LEN;
+use super::{LayoutError, Partition, Table};
 use crate::Guid;
 
 /// How many entries a table has.
-const ENTRIES: usize = 128;
+pub(super) const ENTRIES: usize = 128;
 
 /// Sizes of partitions are multiples of it, in bytes: what filesystems and both kinds of sectors
 /// like.
@@ -28,9 +25,11 @@ pub struct Layout {
     pub sector_size: u64,
     /// Partitions start at multiples of it, in bytes.
     pub align: u64,
-    /// Where the GUIDs come from that are not given.
+    /// Where the GUIDs and the signature come from that are not given.
     pub seed: Vec<u8>,
-    /// The disk's GUID.
+    /// The kind of table.
+    pub label: Label,
+    /// The disk's GUID, in a GPT.
     pub guid: Option<Guid>,
     /// The partitions, in order.
     pub parts: Vec<Part>,
@@ -38,12 +37,32 @@ pub struct Layout {
     pub hybrid: Vec<u32>,
 }
 
+/// A kind of partition table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Label {
+    /// A GUID partition table.
+    #[default]
+    Gpt,
+    /// A master boot record: names, GUIDs and all attributes but
+    /// [`ATTRIBUTE_LEGACY_BOOT`](super::ATTRIBUTE_LEGACY_BOOT), which marks the active partition, are
+    /// not in it.
+    Mbr {
+        /// What identifies the disk.
+        signature: Option<u32>,
+        /// How many of the first partitions are primary, the others being logical; all where that are
+        /// four at most, else three, when `None`.
+        primaries: Option<usize>,
+    },
+}
+
 /// What a partition shall be.
 #[derive(Clone)]
 pub struct Part {
     /// What it is for.
     pub kind: Guid,
-    /// Its name: up to 36 UTF-16 units.
+    /// What it is for in a master boot record; what stands for `kind` there when `None`.
+    pub byte: Option<u8>,
+    /// Its name: up to 36 UTF-16 units. A master boot record has none.
     pub name: String,
     /// Its own GUID.
     pub guid: Option<Guid>,
@@ -86,6 +105,7 @@ impl Default for Layout {
             sector_size: 512,
             align: 1 << 20,
             seed: Vec::new(),
+            label: Label::Gpt,
             guid: None,
             parts: Vec::new(),
             hybrid: Vec::new(),
@@ -98,6 +118,7 @@ impl Default for Part {
         Self {
             // linux-generic
             kind: Guid::new(0x0fc63daf_8483_4772_8e79_3d69d8477de4),
+            byte: None,
             name: String::new(),
             guid: None,
             attributes: 0,
@@ -126,6 +147,21 @@ impl Part {
     fn content_len(&self) -> u64 {
         self.content.as_ref().map_or(0, |content| content.len())
     }
+
+    /// Checks that a partition of `len` bytes holds its content.
+    pub(super) fn check(&self, number: u32, len: u64) -> Result<(), LayoutError> {
+        if len == 0 {
+            return Err(LayoutError::Empty { number });
+        }
+        match len < self.content_len() {
+            true => Err(LayoutError::Content {
+                number,
+                size: len,
+                content: self.content_len(),
+            }),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Layout {
@@ -136,64 +172,30 @@ impl Layout {
     pub fn plan(&self) -> Result<Planned, LayoutError> {
         self.validate()?;
         let lens = self.lens()?;
-        let mut partitions = Vec::with_capacity(self.parts.len());
-        let mut at = self.first();
-        for (part, len) in self.parts.iter().zip(&lens) {
-            let number = number(partitions.len());
-            if let Some(start) = part.start {
-                self.check_start(number, start)?;
-                at = start;
-            }
-            if *len == 0 {
-                return Err(LayoutError::Empty { number });
-            }
-            if *len < part.content_len() {
-                return Err(LayoutError::Content {
-                    number,
-                    size: *len,
-                    content: part.content_len(),
-                });
-            }
-            partitions.push(self.partition(number, part, at, *len)?);
-            at = up(at.saturating_add(*len), self.align);
+        match self.label {
+            Label::Gpt => self.plan_gpt(&lens),
+            Label::Mbr { signature, .. } => self.plan_mbr(signature, &lens),
         }
-        check_overlap(&partitions)?;
-        let ends = partitions.iter().map(Partition::end);
-        let end = ends.max().unwrap_or(self.first());
-        let needed = end.saturating_add(self.backup());
-        let size = self.size.unwrap_or_else(|| up(needed, self.align));
-        if needed > size || size > MAX_LEN {
-            return Err(LayoutError::TooSmall { needed, size });
-        }
-        let guid = self
-            .guid
-            .unwrap_or_else(|| Guid::derived(&self.seed, "disk"));
-        let table = Table {
-            scheme: Scheme::Gpt(guid),
-            sector_size: self.sector_size,
-            partitions,
-            notes: match self.hybrid.len() {
-                0 => Vec::new(),
-                partitions => vec![Note::Hybrid { partitions }],
-            },
-        };
-        check_twice(&table, guid)?;
-        let image = self.image(&table, guid, size)?;
-        Ok(Planned { table, image })
     }
 
-    /// Checks the place of a partition that has one.
-    fn check_start(&self, number: u32, start: u64) -> Result<(), LayoutError> {
-        let first = 2 * self.sector_size + self.array();
-        if start >= first && start.is_multiple_of(self.sector_size) {
-            return Ok(());
+    /// Returns the index in the [planned](Self::plan) table of one of the partitions: behind the primary
+    /// ones a master boot record has the extended one.
+    #[must_use]
+    pub fn index(&self, part: usize) -> usize {
+        match self.label {
+            Label::Mbr { .. } if part >= self.primaries() => part + 1,
+            _ => part,
         }
-        Err(LayoutError::Start {
-            number,
-            start,
-            first,
-            sector: self.sector_size,
-        })
+    }
+
+    /// Returns the size of a disk whose last partition ends at a byte.
+    pub(super) fn size_for(&self, end: u64) -> Result<u64, LayoutError> {
+        let needed = end.saturating_add(self.backup());
+        let size = self.size.unwrap_or_else(|| up(needed, self.align));
+        match needed > size || size > MAX_LEN {
+            true => Err(LayoutError::TooSmall { needed, size }),
+            false => Ok(size),
+        }
     }
 
     fn validate(&self) -> Result<(), LayoutError> {
@@ -216,18 +218,34 @@ impl Layout {
     }
 
     /// Returns how long the array of entries is, in whole sectors, in bytes.
-    fn array(&self) -> u64 {
+    pub(super) fn array(&self) -> u64 {
         up((ENTRIES * ENTRY_LEN) as u64, self.sector_size)
     }
 
     /// Returns how long the backup copy is, in bytes.
     fn backup(&self) -> u64 {
-        self.array() + self.sector_size
+        match self.label {
+            Label::Gpt => self.array() + self.sector_size,
+            Label::Mbr { .. } => 0,
+        }
     }
 
     /// Returns where the first partition may start, in bytes.
-    fn first(&self) -> u64 {
-        up(2 * self.sector_size + self.array(), self.align)
+    pub(super) fn first(&self) -> u64 {
+        let table = match self.label {
+            Label::Gpt => 2 * self.sector_size + self.array(),
+            Label::Mbr { .. } => self.sector_size,
+        };
+        up(table, self.align)
+    }
+
+    /// Returns the room between partitions that the records of logical ones take, in bytes.
+    fn between(&self) -> u64 {
+        let logical = match self.label {
+            Label::Gpt => 0,
+            Label::Mbr { .. } => self.parts.len() - self.primaries(),
+        };
+        self.align.saturating_mul(logical as u64)
     }
 
     /// Decides how large the partitions are, in bytes, in their order. Contents that are not there yet count
@@ -238,7 +256,8 @@ impl Layout {
     pub fn lens(&self) -> Result<Vec<u64>, LayoutError> {
         // Where the partitions end, on a disk of a given size.
         let end = self.size.map(|size| size.saturating_sub(self.backup()));
-        let room = end.map(|end| end.saturating_sub(self.first()));
+        let taken = self.first().saturating_add(self.between());
+        let room = end.map(|end| end.saturating_sub(taken));
         let mut shares = 0_u32;
         let mut lens = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
@@ -295,6 +314,7 @@ impl Layout {
             Some(_) => Err(LayoutError::TooSmall {
                 needed: self
                     .first()
+                    .saturating_add(self.between())
                     .saturating_add(used)
                     .saturating_add(self.align.saturating_mul(unknown))
                     .saturating_add(self.backup()),
@@ -304,121 +324,24 @@ impl Layout {
         }
     }
 
-    fn partition(
+    /// Puts the contents of partitions where these stand.
+    pub(super) fn add_contents(
         &self,
-        number: u32,
-        part: &Part,
-        start: u64,
-        len: u64,
-    ) -> Result<Partition, LayoutError> {
-        let units = part.name.encode_utf16().count();
-        if units > 36 || part.name.contains('\0') {
-            return Err(LayoutError::Name {
-                number,
-                name: part.name.clone(),
-                units,
-            });
-        }
-        let purpose = format!("partition {number} {} {}", part.kind, part.name);
-        let derived = || Guid::derived(&self.seed, &purpose);
-        Ok(Partition {
-            number,
-            start,
-            len,
-            kind: Kind::Gpt(part.kind),
-            guid: Some(part.guid.unwrap_or_else(derived)),
-            name: part.name.clone(),
-            attributes: part.attributes,
-        })
-    }
-
-    fn image(&self, table: &Table, guid: Guid, size: u64) -> Result<SparseImage, LayoutError> {
-        let sector = self.sector_size;
-        let last = size / sector - 1;
-        let array = self.array();
-        let entries = entries(table, array);
-        let primary = Copy {
-            my_lba: 1,
-            alternate_lba: last,
-            entry_lba: 2,
-        };
-        let backup = Copy {
-            my_lba: last,
-            alternate_lba: 1,
-            entry_lba: last - array / sector,
-        };
-        let usable = 2 + array / sector..=backup.entry_lba - 1;
-        let header = |copy: Copy| {
-            let raw = RawHeader {
-                signature: SIGNATURE,
-                revision: REVISION.into(),
-                header_size: narrow(HEADER_LEN).into(),
-                header_crc32: 0.into(),
-                reserved: 0.into(),
-                my_lba: copy.my_lba.into(),
-                alternate_lba: copy.alternate_lba.into(),
-                first_usable_lba: (*usable.start()).into(),
-                last_usable_lba: (*usable.end()).into(),
-                disk_guid: guid.to_disk(),
-                partition_entry_lba: copy.entry_lba.into(),
-                number_of_partition_entries: narrow(ENTRIES).into(),
-                size_of_partition_entry: narrow(ENTRY_LEN).into(),
-                partition_entry_array_crc32: crc32(&entries[..ENTRIES * ENTRY_LEN]).into(),
-            };
-            Bytes::copy_from_slice(&raw.seal())
-        };
-        let mut image = SparseImage::builder();
-        let mbr = hybrid::record(table, &self.hybrid, size / sector)?;
-        image.bytes(0, Bytes::copy_from_slice(mbr.as_bytes()))?;
-        let entries = Bytes::copy_from_slice(&entries);
-        for copy in [primary, backup] {
-            image.bytes(copy.my_lba * sector, header(copy))?;
-            image.bytes(copy.entry_lba * sector, entries.clone())?;
-        }
-        for (part, partition) in self.parts.iter().zip(&table.partitions) {
-            if let Some(content) = &part.content {
+        table: &Table,
+        image: &mut SparseImageBuilder,
+    ) -> Result<(), LayoutError> {
+        for (index, part) in self.parts.iter().enumerate() {
+            if let (Some(content), Some(partition)) =
+                (&part.content, table.partitions.get(self.index(index)))
+            {
                 image.span(partition.start, content.len(), content, 0)?;
             }
         }
-        Ok(image.finish(size)?)
+        Ok(())
     }
 }
 
-/// Where one of the two copies stands, in sectors.
-#[derive(Clone, Copy)]
-struct Copy {
-    my_lba: u64,
-    alternate_lba: u64,
-    entry_lba: u64,
-}
-
-/// Returns the array of entries, `len` bytes.
-fn entries(table: &Table, len: u64) -> Vec<u8> {
-    let mut array = Vec::new();
-    for partition in &table.partitions {
-        let mut name = [U16::ZERO; 36];
-        for (field, unit) in name.iter_mut().zip(partition.name.encode_utf16()) {
-            *field = unit.into();
-        }
-        let kind = match partition.kind {
-            Kind::Gpt(guid) => guid,
-            Kind::Mbr(_) => Guid::ZERO,
-        };
-        let entry = RawEntry {
-            partition_type_guid: kind.to_disk(),
-            unique_partition_guid: partition.guid.unwrap_or_default().to_disk(),
-            starting_lba: (partition.start / table.sector_size).into(),
-            ending_lba: (partition.end() / table.sector_size - 1).into(),
-            attributes: partition.attributes.into(),
-            partition_name: name,
-        };
-        array.extend_from_slice(entry.as_bytes());
-    }
-    array.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
-    array
-}
-
-fn check_overlap(partitions: &[Partition]) -> Result<(), LayoutError> {
+pub(super) fn check_overlap(partitions: &[Partition]) -> Result<(), LayoutError> {
     let mut order: Vec<&Partition> = partitions.iter().collect();
     order.sort_by_key(|partition| partition.start);
     for pair in order.windows(2) {
@@ -432,31 +355,17 @@ fn check_overlap(partitions: &[Partition]) -> Result<(), LayoutError> {
     Ok(())
 }
 
-fn check_twice(table: &Table, disk: Guid) -> Result<(), LayoutError> {
-    let mut seen = BTreeSet::from([disk]);
-    for guid in table
-        .partitions
-        .iter()
-        .filter_map(|partition| partition.guid)
-    {
-        if !seen.insert(guid) {
-            return Err(LayoutError::Twice { guid });
-        }
-    }
-    Ok(())
-}
-
-fn number(index: usize) -> u32 {
+pub(super) fn number(index: usize) -> u32 {
     narrow(index + 1)
 }
 
 /// Returns a small number in the width that the table has for it.
-fn narrow(value: usize) -> u32 {
+pub(super) fn narrow(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 /// Rounds up to a multiple; what exceeds all numbers exceeds every disk as well.
-fn up(value: u64, unit: u64) -> u64 {
+pub(super) fn up(value: u64, unit: u64) -> u64 {
     value
         .checked_next_multiple_of(unit)
         .unwrap_or(u64::MAX - (u64::MAX % unit))

@@ -83,10 +83,16 @@ impl RawMbr {
             first_lba: 1.into(),
             sectors: u32::try_from(rest).unwrap_or(u32::MAX).into(),
         };
-        let mut mbr: Self = zerocopy::transmute!([0_u8; LEN]);
+        let mut mbr = Self::empty();
         if let Some(first) = mbr.entries.first_mut() {
             *first = entry;
         }
+        mbr
+    }
+
+    /// Makes a record that describes nothing.
+    pub(super) fn empty() -> Self {
+        let mut mbr: Self = zerocopy::transmute!([0_u8; LEN]);
         mbr.signature = SIGNATURE.into();
         mbr
     }

@@ -1,4 +1,4 @@
-//! Partition tables: reading GPT and MBR, writing GPT.
+//! Partition tables, GPT and MBR: reading, writing, growing.
 //!
 //! ```
 //! use forger_block::BlockRead;
@@ -26,6 +26,7 @@ mod architectures;
 mod check;
 mod error;
 mod gpt;
+mod gpt_layout;
 mod gpt_read;
 mod grow;
 mod hybrid;
@@ -33,12 +34,15 @@ mod kind;
 mod layout;
 mod mbr;
 mod mbr_grow;
+mod mbr_layout;
 mod note;
 
 #[cfg(test)]
 mod grow_tests;
 #[cfg(test)]
 mod mbr_grow_tests;
+#[cfg(test)]
+mod mbr_layout_tests;
 #[cfg(test)]
 mod tests;
 
@@ -49,7 +53,7 @@ pub use self::error::{LayoutError, ReadError};
 pub use self::gpt::CopyDamage;
 pub use self::grow::{GrowError, Growth, Wanted, backup_len, grow};
 pub use self::kind::Kind;
-pub use self::layout::{Layout, Part, Planned, Size};
+pub use self::layout::{Label, Layout, Part, Planned, Size};
 pub use self::note::Note;
 use crate::Guid;
 
@@ -103,6 +107,19 @@ pub struct Partition {
     pub name: String,
     /// A GPT's attributes; in an MBR [`ATTRIBUTE_LEGACY_BOOT`] for an active partition.
     pub attributes: u64,
+}
+
+impl Table {
+    /// Returns by what Linux finds a partition of it, `root=PARTUUID=…`: its GUID, or in an MBR the disk's
+    /// signature and its number.
+    #[must_use]
+    pub fn partuuid(&self, partition: &Partition) -> Option<String> {
+        match self.scheme {
+            Scheme::Gpt(_) => partition.guid.map(|guid| guid.to_string()),
+            Scheme::Mbr(0) => None,
+            Scheme::Mbr(signature) => Some(format!("{signature:08x}-{:02x}", partition.number)),
+        }
+    }
 }
 
 impl Partition {

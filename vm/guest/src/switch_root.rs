@@ -3,6 +3,7 @@
 //! | on the kernel's command line | means |
 //! |---|---|
 //! | `root=PARTUUID=GUID`, `root=UUID=GUID`, `root=/dev/NAME` | the root, by its partition, its ext4, its device |
+//! | `root=PARTUUID=SIGNATURE-NUMBER` | the same, on a disk with a master boot record |
 //! | `rootfstype=`, `rootflags=` | how it is mounted: as an ext4, unless they say otherwise |
 //! | `rw` | it may be written; without it, it is only read |
 //! | `rootwait`, `rootdelay=SECONDS` | it is waited for in any case: 60 s, or longer |
@@ -50,6 +51,8 @@ pub(crate) struct Root {
 enum Device {
     /// By the GUID of its partition.
     Partition([u8; 16]),
+    /// By the signature of its disk, and its number.
+    Numbered(u32, u32),
     /// By the UUID of its ext4.
     Filesystem([u8; 16]),
     Path(PathBuf),
@@ -64,7 +67,9 @@ impl Root {
             return Err(io::Error::other(what));
         };
         let device = match named.split_once('=') {
-            Some(("PARTUUID", guid)) => gpt::guid(guid).map(Device::Partition),
+            Some(("PARTUUID", id)) => gpt::guid(id)
+                .map(Device::Partition)
+                .or_else(|| gpt::record(id).map(|(disk, number)| Device::Numbered(disk, number))),
             Some(("UUID", uuid)) => self::uuid(uuid).map(Device::Filesystem),
             _ if named.starts_with("/dev/") => Some(Device::Path(named.into())),
             _ => None,
@@ -78,7 +83,7 @@ impl Root {
             named: named.to_owned(),
             device: device.ok_or_else(|| {
                 io::Error::other(format!(
-                    "root={named}: expected PARTUUID=GUID, UUID=GUID or /dev/NAME"
+                    "root={named}: expected PARTUUID=GUID, PARTUUID=SIGNATURE-NUMBER, UUID=GUID or /dev/NAME"
                 ))
             })?,
             filesystem: text("rootfstype", "ext4")?,
@@ -178,7 +183,14 @@ impl Device {
                 let mut names = names().into_iter().map(|name| Path::new("/dev").join(name));
                 names.find(|path| has_uuid(path, uuid).is_some_and(|has| has))
             }
-            Self::Partition(guid) => names().iter().find_map(|disk| partition(disk, guid)),
+            Self::Partition(guid) => names().iter().find_map(|disk| {
+                partition(disk, |file, sector| gpt::partition(file, sector, guid))
+            }),
+            Self::Numbered(signature, number) => names().iter().find_map(|disk| {
+                partition(disk, |file, _| {
+                    gpt::is_signed(file, *signature).then_some(*number)
+                })
+            }),
         }
     }
 }
@@ -194,12 +206,13 @@ fn names() -> Vec<String> {
     names
 }
 
-/// Finds a partition of a disk by its GUID.
-fn partition(disk: &str, guid: &[u8; 16]) -> Option<PathBuf> {
+/// Finds a partition of a disk by the number that its table has for it; `find` gets the disk and how large
+/// its sectors are.
+fn partition(disk: &str, find: impl Fn(&File, u64) -> Option<u32>) -> Option<PathBuf> {
     let about = Path::new("/sys/class/block").join(disk);
     let sector = fs::read_to_string(about.join("queue/logical_block_size")).ok()?;
     let file = File::open(Path::new("/dev").join(disk)).ok()?;
-    let number = gpt::partition(&file, sector.trim().parse().ok()?, guid)?;
+    let number = find(&file, sector.trim().parse().ok()?)?;
     let parts = fs::read_dir(&about).ok()?.flatten();
     let part = parts.map(|entry| entry.path()).find(|path| {
         let read = fs::read_to_string(path.join("partition")).ok();
@@ -247,11 +260,16 @@ mod tests {
         let read = root("root=UUID=00112233-4455-6677-8899-aabbccddeeff init=/x").unwrap();
         assert!(read.read_only && read.init == Some("/x".into()));
         assert!(matches!(read.device, Device::Filesystem(uuid) if uuid[1] == 0x11));
+        let read = root("root=PARTUUID=0badcafe-0a").unwrap();
+        assert!(matches!(read.device, Device::Numbered(0x0bad_cafe, 10)));
         for line in [
             "quiet",
             "root=",
             "root=LABEL=x",
             "root=PARTUUID=12",
+            "root=PARTUUID=0badcafe-0",
+            "root=PARTUUID=00000000-01",
+            "root=PARTUUID=+badcafe-01",
             "root=UUID=zz",
         ] {
             assert!(root(line).is_err(), "{line}");
@@ -269,10 +287,14 @@ mod tests {
         disk[1024 + 2 * 128 + 16..][..16].copy_from_slice(&guid);
         let path = std::env::temp_dir().join(format!("forger-gpt-{}", std::process::id()));
         fs::write(&path, &disk).unwrap();
-        let file = File::open(&path).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
         fs::remove_file(path).unwrap();
         assert_eq!(gpt::partition(&file, 512, &guid), Some(3));
         assert_eq!(gpt::partition(&file, 512, &[8; 16]), None);
         assert_eq!(gpt::partition(&file, 4096, &guid), None);
+        file.write_all_at(&[4, 3, 2, 1], 0x1b8).unwrap();
+        assert!(!gpt::is_signed(&file, 0x0102_0304));
+        file.write_all_at(&[0x55, 0xaa], 0x1fe).unwrap();
+        assert!(gpt::is_signed(&file, 0x0102_0304));
     }
 }

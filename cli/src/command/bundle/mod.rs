@@ -11,10 +11,11 @@ use clap::Subcommand;
 use forger::bundle::Facts;
 use serde_json::{Value, json};
 
-use crate::args::size::human;
+use crate::args::size::both;
 use crate::args::{Global, uuid};
 use crate::exit::Failure;
 use crate::input::stream::{self, Stream};
+use crate::print;
 use crate::progress::Console;
 
 /// Fetches, checks, unpacks and shows bundles
@@ -72,22 +73,14 @@ impl FileArgs {
 
 /// Returns what was found as aligned lines.
 fn text(file: &OsStr, facts: &Facts) -> String {
-    let bytes = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
-    let rows = [
-        ("bundle", file.display().to_string()),
-        ("sha256", hex(&facts.sha256)),
-        ("size", bytes(facts.size)),
-        ("image", bytes(facts.image_size)),
-        (
-            "blake3",
-            facts
-                .blake3
-                .map_or_else(|| "not computed".into(), |digest| hex(&digest)),
-        ),
-    ];
-    rows.iter()
-        .map(|(name, value)| format!("{name:<8}{value}\n"))
-        .collect()
+    let blake3 = facts.blake3.map(|digest| hex(&digest));
+    print::rows([
+        ("bundle", Some(file.display().to_string())),
+        ("sha256", Some(hex(&facts.sha256))),
+        ("size", Some(both(facts.size))),
+        ("image", Some(both(facts.image_size))),
+        ("blake3", blake3.or_else(|| Some("not computed".into()))),
+    ])
 }
 
 /// Returns what was found as a JSON object.

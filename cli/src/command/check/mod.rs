@@ -155,7 +155,9 @@ fn inside(address: &Address, medium: &Medium) -> Result<Vec<Part>, Failure> {
         }]);
     };
     let mut parts = vec![Part::of_report("partition table".to_owned(), report)];
-    for partition in &table.partitions {
+    // An extended partition holds others, and no filesystem.
+    let is_extended = |part: &&Partition| part.kind.name().as_deref() == Some("extended");
+    for partition in table.partitions.iter().filter(|part| !is_extended(part)) {
         let reader = Window::new(Arc::clone(&medium.reader), partition.start..partition.end());
         let reader: Arc<dyn BlockRead> = Arc::new(reader.map_err(block)?);
         parts.push(Part::of_partition(shown(partition), &reader));

@@ -49,7 +49,7 @@ impl Target {
                 })?;
                 Ok(sink.position())
             }
-            _ => Ok(self.plan(disk, threads, console)?.len()),
+            _ => Ok(self.plan(disk, None, threads, console)?.len()),
         }
     }
 

@@ -22,11 +22,11 @@ use serde_json::json;
 pub(super) use self::compress::Compress;
 pub(crate) use self::target::Target;
 pub(super) use self::target_args::{OutputFormat, TargetArgs, sector_size, target_for};
-use self::work::Work;
+pub(super) use self::work::Work;
 use crate::args::qcow2::{BackingArgs, Base};
 use crate::args::read::ReadArgs;
 use crate::args::run::WriteArgs;
-use crate::args::size::human;
+use crate::args::size::both;
 use crate::args::{self, Global};
 use crate::config;
 use crate::exit::Failure;
@@ -121,16 +121,15 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
             "size": made.size,
             "file_size": made.file_len,
         })),
-        args::Format::Text => format!(
-            "path    {}\nformat  {} (from {})\nsize    {} bytes ({})\nfile    {} bytes ({})\n",
-            made.path,
-            made.format,
-            made.input_format,
-            made.size,
-            human(made.size),
-            made.file_len,
-            human(made.file_len),
-        ),
+        args::Format::Text => print::rows([
+            ("path", Some(made.path)),
+            (
+                "format",
+                Some(format!("{} (from {})", made.format, made.input_format)),
+            ),
+            ("size", Some(both(made.size))),
+            ("file", Some(both(made.file_len))),
+        ]),
     };
     print::summary(made.stream, global, &text)
 }
@@ -177,20 +176,20 @@ fn convert(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let size = disk.len();
     console.meter().expect(size);
     let check = || input.check_unchanged();
+    let work = Work {
+        output: &output,
+        threads,
+        console,
+    };
     let file_len = match (base, &target) {
         (Some(base), Target::Qcow2(options, codec)) => {
             let backing = qcow2::Backing {
                 disk: base.open(&args.read)?,
                 named: base.named,
             };
-            let work = Work {
-                output: &output,
-                threads,
-                console,
-            };
             target::write_over(&disk, &backing, options, *codec, work, check)?
         }
-        _ => target.write_mapped(disk, &output, map.as_ref(), threads, console, check)?,
+        _ => target.write_mapped(disk, map.as_ref(), work, check)?,
     };
     Ok(Made::of(&output, &target, input_format, size, file_len))
 }

@@ -1,8 +1,9 @@
 //! What `convert` makes: a format and its options, and how it is written.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use forger_block::BlockRead;
+use forger_block::{BlockRead, PlacedFile, PlacedSink, place};
 use forger_disk::{Arriving, Packing, android_sparse, copy, ova, qcow2, receive, vhd, vhdx, vmdk};
 
 use super::raw::{self, From};
@@ -12,6 +13,7 @@ use crate::exit::Failure;
 use crate::input::disk::Counted;
 use crate::output::Output;
 use crate::progress::Console;
+use crate::remedy;
 
 /// A format that is made, with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,43 @@ impl Target {
         }
     }
 
+    /// Returns where the file has the byte at `at` of the disk, where that follows from its lead's start
+    /// alone and not from what else is on the disk; the lead starts there.
+    pub(in crate::command) fn lead_place(&self, at: u64) -> Option<u64> {
+        match self {
+            Self::Raw | Self::VhdFixed => Some(at),
+            Self::Qcow2(options, None) => Some(qcow2::lead_place(at, options)),
+            _ => None,
+        }
+    }
+
+    /// Completes the image of a disk whose lead stands in the file already: `rest` is the disk without
+    /// it. Calls `check` before it is published, and returns how long the file is.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(in crate::command) fn complete(
+        &self,
+        rest: Arc<dyn BlockRead>,
+        lead: &Range<u64>,
+        mut file: PlacedFile,
+        work: Work<'_>,
+        check: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
+        let what = work.what();
+        work.console.start_phase("write the rest");
+        let image = self.plan(rest, Some(lead), work.threads, work.console);
+        let image = image.map_err(|error| error.failure(what.clone()))?;
+        let block = |error| remedy::block(what.clone(), error);
+        let signals = work.console.signals().clone();
+        let mut stopped = || signals.caught().is_some();
+        place(&image, 0, &mut file, &mut stopped).map_err(block)?;
+        check()?;
+        work.console.finishing();
+        Box::new(file).finish(image.len()).map_err(block)?;
+        Ok(image.len())
+    }
+
     /// Writes the image of a disk, calls `check` before it is published, and returns how long the
     /// file is.
     ///
@@ -71,24 +110,41 @@ impl Target {
         console: &mut Console,
         check: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<u64, Failure> {
-        self.write_mapped(disk, output, None, threads, console, check)
-    }
-
-    /// As [`write`](Self::write); beside a raw disk, its block map where one is wanted.
-    pub(crate) fn write_mapped(
-        &self,
-        disk: Arc<dyn BlockRead>,
-        output: &Output,
-        map: Option<&Output>,
-        threads: usize,
-        console: &mut Console,
-        check: impl FnOnce() -> Result<(), Failure>,
-    ) -> Result<u64, Failure> {
         let work = Work {
             output,
             threads,
             console,
         };
+        self.write_led(disk, None, work, check)
+    }
+
+    /// As [`write`](Self::write); beside a raw disk, its block map where one is wanted.
+    pub(super) fn write_mapped(
+        &self,
+        disk: Arc<dyn BlockRead>,
+        map: Option<&Output>,
+        work: Work<'_>,
+        check: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
+        match map {
+            Some(_) => raw::write(self, From::Disk(disk), map, work, check),
+            None => self.write_led(disk, None, work, check),
+        }
+    }
+
+    /// As [`write`](Self::write); what `lead` says of the disk stands first where the format has a
+    /// choice, as [`complete`](Self::complete) leaves it.
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::command) fn write_led(
+        &self,
+        disk: Arc<dyn BlockRead>,
+        lead: Option<&Range<u64>>,
+        work: Work<'_>,
+        check: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
+        let threads = work.threads;
         match self {
             Self::Qcow2(options, Some(codec)) => {
                 let compression = work.compression(*codec);
@@ -103,12 +159,12 @@ impl Target {
                 vmdk::write_stream(&disk, name, *level, threads, &mut *sink, console)?;
                 Ok(sink)
             }),
-            Self::Raw | Self::RawPacked(_) => raw::write(self, From::Disk(disk), map, work, check),
+            Self::Raw | Self::RawPacked(_) => raw::write(self, From::Disk(disk), None, work, check),
             _ => {
                 if *self != Self::VhdFixed {
                     work.console.start_phase("look for zeros");
                 }
-                let plan = self.plan(disk, threads, work.console);
+                let plan = self.plan(disk, lead, threads, work.console);
                 let image = plan.map_err(|error| error.failure(work.what()))?;
                 work.forward(check, |mut sink, console| {
                     copy(&image, &mut *sink, threads, console)?;
@@ -160,17 +216,22 @@ impl Target {
         Ok((disk.reached(), len))
     }
 
-    /// Plans an image that is not compressed.
+    /// Plans an image that is not compressed; what `lead` says of the disk stands first where the format
+    /// has a choice.
     pub(super) fn plan(
         &self,
         disk: Arc<dyn BlockRead>,
+        lead: Option<&Range<u64>>,
         threads: usize,
         console: &mut Console,
     ) -> Result<Arc<dyn BlockRead>, Refused> {
         let image = match self {
             // What is compressed is not planned.
             Self::Raw | Self::RawPacked(_) | Self::Ova(_) => return Ok(disk),
-            Self::Qcow2(options, _) => qcow2::plan(&disk, options, threads, console)?,
+            Self::Qcow2(options, _) => match lead {
+                Some(lead) => qcow2::plan_led(&disk, lead, options, threads, console)?,
+                None => qcow2::plan(&disk, options, threads, console)?,
+            },
             Self::VhdFixed => vhd::plan_fixed(&disk)?,
             Self::VhdDynamic => vhd::plan_dynamic(&disk, threads, console)?,
             Self::Vhdx(options) => vhdx::plan(&disk, options, threads, console)?,

@@ -10,14 +10,14 @@ use crate::progress::Console;
 use crate::remedy;
 
 /// An image that is being made.
-pub(super) struct Work<'a> {
-    pub(super) output: &'a Output,
-    pub(super) threads: usize,
-    pub(super) console: &'a mut Console,
+pub(in crate::command) struct Work<'a> {
+    pub(in crate::command) output: &'a Output,
+    pub(in crate::command) threads: usize,
+    pub(in crate::command) console: &'a mut Console,
 }
 
 impl Work<'_> {
-    pub(super) fn what(&self) -> String {
+    pub(in crate::command) fn what(&self) -> String {
         format!("cannot make {}", self.output.product())
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use forger::assemble::{self, Fill, Slot, Type};
 use forger_block::BlockRead;
 use forger_disk::Guid;
-use forger_disk::partition::{Kind, Part, Size as PartSize};
+use forger_disk::partition::{ATTRIBUTE_LEGACY_BOOT, Part, Size as PartSize};
 use forger_fs::ext4::{self, Size};
 use forger_fs::fat;
 use forger_fs::tree::Content;
 
 use super::options::{DiskArgs, file};
-use super::root::filesystem;
+use super::root::Wanted;
 use crate::args::partition::{PartitionArg, PartitionFormat};
 use crate::args::source::{Named, SourceArgs};
 use crate::command::mkfs::vfat;
@@ -19,6 +19,9 @@ use crate::config::Environment;
 use crate::exit::Failure;
 use crate::input::Inputs;
 use crate::progress::Console;
+
+/// The type of a FAT in an MBR.
+const FAT32: u8 = 0x0c;
 
 /// A partition that is filled from something else than SOURCE.
 pub(super) struct Other {
@@ -56,7 +59,12 @@ pub(super) fn slots(
         slots.push((slot(&swap, sized)?, None));
     }
     for arg in &args.partition {
-        let slot = slot(arg, sized)?;
+        let mut slot = slot(arg, sized)?;
+        let is_fat = arg.format == Some(PartitionFormat::Vfat);
+        if is_fat && args.is_mbr() && slot.kind == Type::Guid(Part::default().kind) {
+            // That of any Linux filesystem, where no type was said.
+            slot.kind = Type::Byte(FAT32);
+        }
         let hashes = arg.verity.then(|| hashes(arg, &slot)).transpose()?;
         slots.push((slot, Some(arg.clone())));
         slots.extend(hashes.map(|hashes| (hashes, None)));
@@ -164,17 +172,7 @@ pub(super) fn named(arg: &PartitionArg, slots: &mut [Slot]) -> Result<Option<Oth
         let error = format!("--partition {}: the layout decides {key}", arg.name);
         return Err(Failure::usage(error).help("source, format and label can be given"));
     }
-    let number = arg.name.parse::<usize>().ok();
-    let kind = Type::named(&arg.name);
-    let found = slots.iter().position(|slot| slot.part.name == arg.name);
-    let found = found
-        .or_else(|| number?.checked_sub(1).filter(|index| *index < slots.len()))
-        .or_else(|| {
-            slots
-                .iter()
-                .position(|slot| Some(&slot.kind) == kind.as_ref())
-        });
-    let Some(index) = found else {
+    let Some(index) = find(slots, &arg.name) else {
         let error = format!("--partition {}: the layout has no such partition", arg.name);
         return Err(Failure::usage(error));
     };
@@ -190,6 +188,36 @@ pub(super) fn named(arg: &PartitionArg, slots: &mut [Slot]) -> Result<Option<Oth
     Ok(Other::new(index, arg.clone(), &slot.kind))
 }
 
+/// Marks the partition that a legacy BIOS boots from.
+///
+/// # Errors
+/// A name that none has.
+pub(super) fn activate(word: &str, slots: &mut [Slot]) -> Result<(), Failure> {
+    let Some(index) = find(slots, word) else {
+        let error = format!("--bootable {word}: the disk has no such partition");
+        return Err(Failure::usage(error));
+    };
+    for slot in &mut *slots {
+        slot.part.attributes &= !ATTRIBUTE_LEGACY_BOOT;
+    }
+    slots[index].part.attributes |= ATTRIBUTE_LEGACY_BOOT;
+    Ok(())
+}
+
+/// Finds the partition that has a name, a place in the order, or a type.
+fn find(slots: &[Slot], word: &str) -> Option<usize> {
+    let at = |test: &dyn Fn(&Slot) -> bool| slots.iter().position(test);
+    let number = || word.parse::<usize>().ok()?.checked_sub(1);
+    let kind = Type::named(word);
+    at(&|slot| slot.part.name == word)
+        .or_else(|| number().filter(|index| *index < slots.len()))
+        .or_else(|| {
+            at(&|slot| {
+                Some(&slot.kind) == kind.as_ref() || slot.kind.name().as_deref() == Some(word)
+            })
+        })
+}
+
 /// Returns a partition's type: the one that is said, or that has its name, or of any Linux filesystem.
 fn kind(arg: &PartitionArg) -> Type {
     let usual = || Type::Guid(Part::default().kind);
@@ -198,14 +226,13 @@ fn kind(arg: &PartitionArg) -> Type {
 }
 
 fn format(arg: &PartitionArg, kind: &Type) -> PartitionFormat {
-    let name = match kind {
-        Type::Guid(guid) => Kind::Gpt(*guid).name().unwrap_or_default(),
-        Type::Native(_) => String::new(),
-    };
+    let name = kind.name().unwrap_or_default();
     arg.format.unwrap_or(match name.as_str() {
         "swap" => PartitionFormat::Swap,
-        "esp" | "xbootldr" => PartitionFormat::Vfat,
-        "bios-boot" | "microsoft-reserved" | "linux-raid" | "linux-lvm" => PartitionFormat::None,
+        "esp" | "xbootldr" | "fat16" | "fat32" => PartitionFormat::Vfat,
+        "bios-boot" | "microsoft-reserved" | "linux-raid" | "linux-lvm" | "ntfs" => {
+            PartitionFormat::None
+        }
         _ => PartitionFormat::Ext4,
     })
 }
@@ -269,7 +296,12 @@ impl Filler<'_> {
                     hash_seed: None,
                     ..self.ext4.clone()
                 };
-                filesystem(&mut inputs, None, &ext4, console, &what)?.0
+                let wanted = Wanted {
+                    overlay: None,
+                    ext4: &ext4,
+                    what: &what,
+                };
+                wanted.planned(&mut inputs, console)?.image
             }
         };
         self.inputs.push(inputs);

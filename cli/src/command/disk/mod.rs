@@ -4,28 +4,27 @@ mod fill;
 mod initrd;
 mod kernel;
 mod layout;
+mod making;
 mod options;
 mod root;
 mod shown;
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::Arc;
 
 use forger::assemble::{self, Disk, Slot};
-use forger::boot::Architecture;
-use forger::layout::repart::{self, Definition, Ground};
-use forger_block::BlockRead;
-use forger_fs::ext4::{self, Image, Size};
+use forger_fs::ext4::{self, Image};
 
 use self::fill::{Filler, Other};
 use self::kernel::Extraction;
 use self::layout::Layout;
+use self::making::Making;
 use self::options::DiskArgs;
 use crate::args::Global;
 use crate::args::image::{Filesystem, ImageArgs};
 use crate::args::run::WriteArgs;
 use crate::args::source::{Named, SOURCE_HELP, SourceArgs};
+use crate::command::convert::Work;
 use crate::config::{self, Environment};
 use crate::exit::Failure;
 use crate::input::Inputs;
@@ -39,14 +38,15 @@ use crate::{remedy, summary};
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
-    long_about = "Makes a disk that boots from a root filesystem: GPT, boot partition (ESP) and ext4 in one run.\n\n\
+    long_about = "Makes a disk that boots from a root filesystem: partition table, boot partition (ESP) and ext4 in one run.\n\n\
         Kernels, initial RAM disks and systemd-boot are taken from SOURCE; nothing of it is run. The \
         root partition is found by its PARTUUID and is a discoverable one. Equal input and options give equal \
         bytes. The output appears whole or not at all.",
     after_long_help = "\
 SOURCE needs a kernel in /boot or /usr/lib/modules, and systemd-boot (in Debian the package
 systemd-boot-efi). Where it has no initial RAM disk for a kernel that needs one to reach its disk, a small
-one is built (--initrd). A SOURCE that can be read twice (a plain tar, an image) needs no temporary file.
+one is built (--initrd). A raw disk, a fixed VHD and a qcow2 that is not compressed are written while SOURCE is read;
+the others need no temporary file either if SOURCE can be read twice (a plain tar, an image).
 
 Examples:
   forger disk rootfs.tar -o vm.qcow2 --compress zstd
@@ -56,6 +56,7 @@ Examples:
   forger disk rootfs.tar -o vm.qcow2 --boot uki --verity --cmdline 'systemd.volatile=overlay'
   forger disk rootfs.tar -o golden.qcow2 --compress zstd --seal
   forger disk rootfs.tar -o vm.raw --layout repart.d/
+  forger disk rootfs.tar -o old.raw --table mbr --bootable root
   forger disk rootfs.tar -o data.raw --boot none --extract-kernel boot/
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal."
@@ -120,6 +121,7 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let layout = args.disk.layout.as_deref().map(layout::read).transpose()?;
     let mut options = args.disk.options(&ext4)?;
     let others = args.slots(layout.as_ref(), &mut options)?;
+    args.disk.finish(&mut options)?;
     let planned = match &args.out {
         Some(out) if !args.dry_run => {
             let target = args.disk.target(out, options.sector_size)?;
@@ -158,6 +160,7 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         args,
         options,
         filler,
+        into: planned.as_ref(),
         what: &what,
     };
     let grounds = match &layout {
@@ -178,31 +181,35 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
         path: None,
         format: "none",
         disk,
-        root: grounds.summary,
+        root: grounds.summary.clone(),
         stream: Stream::Stdout,
         file_len: None,
         sealed: sealed.map(|names| names.borrow().clone()),
         extracted: Vec::new(),
     };
-    let Some((target, output)) = planned else {
+    let Some((target, output)) = &planned else {
         return Ok(made);
     };
     let extracted = match extraction {
         None => None,
         Some(extraction) => {
-            let system = Image::open(grounds.system)
+            let system = Image::open(Arc::clone(&grounds.system))
                 .map_err(|error| failure(&what, assemble::Error::Root(error)))?;
             Some(extraction.extract(&system, &options, &made.disk.cmdline)?)
         }
     };
-    let image: Arc<dyn BlockRead> = Arc::new(made.disk.image.clone());
-    console.meter().expect(image.len());
     let check = || {
         let mut all = read.iter().chain([&inputs]);
         let unchanged = all.try_for_each(Inputs::check_unchanged);
         unchanged.map_err(|error| remedy::block(what.clone(), error))
     };
-    made.file_len = Some(target.write(image, &output, config::processors(), console, check)?);
+    let work = Work {
+        output,
+        threads: config::processors(),
+        console,
+    };
+    let len = grounds.write(&made.disk, target, work, check)?;
+    made.file_len = Some(len);
     if let Some(extracted) = extracted {
         made.extracted = extracted.publish()?;
     }
@@ -210,115 +217,6 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     made.format = target.name();
     made.stream = output.result_stream();
     Ok(made)
-}
-
-/// What a disk is assembled around.
-struct Grounds {
-    /// The root filesystem.
-    root: Arc<dyn BlockRead>,
-    /// Where kernels and loaders are found.
-    system: Arc<dyn BlockRead>,
-    summary: ext4::Summary,
-}
-
-/// A disk whose filesystems are being made.
-struct Making<'a> {
-    args: &'a Args,
-    options: assemble::Options,
-    filler: Filler<'a>,
-    what: &'a str,
-}
-
-impl Making<'_> {
-    /// Makes the filesystems of partitions whose sizes are said, or follow from their content.
-    fn planned(
-        &mut self,
-        others: &[Other],
-        inputs: &mut Inputs,
-        console: &mut Console,
-    ) -> Result<Grounds, Failure> {
-        for other in others {
-            if !other.is_content_sized(&self.options) {
-                continue;
-            }
-            let content = self.filler.content(other, None, [0; 16], console)?;
-            self.options.slots[other.slot].part.content = Some(content);
-        }
-        let size = self.options.root_size();
-        let size = size.map_err(|error| failure("cannot make the disk", error))?;
-        let mut ext4 = self.filler.ext4.clone();
-        ext4.size = size.map_or(ext4.size, Size::Exact);
-        let overlay = self.args.disk.grows().then(assemble::grow_root);
-        let (root, summary) =
-            root::filesystem(inputs, overlay.as_ref(), &ext4, console, self.what)?;
-        let len = root.len().next_multiple_of(assemble::ALIGN);
-        let sizes = self.options.sizes(Some(size.unwrap_or(len)));
-        let sizes = sizes.map_err(|error| failure(self.what, error))?;
-        for other in others {
-            if self.options.slots[other.slot].part.content.is_none() {
-                let len = sizes[other.slot];
-                let content = self
-                    .filler
-                    .content(other, Some(len), summary.uuid, console)?;
-                self.options.slots[other.slot].part.content = Some(content);
-            }
-        }
-        Ok(Grounds {
-            system: Arc::clone(&root),
-            root,
-            summary,
-        })
-    }
-
-    /// Makes the filesystems that definitions describe: first SOURCE at the size of its content, then all
-    /// others from its files.
-    fn defined(
-        &mut self,
-        definitions: &[Definition],
-        inputs: &mut Inputs,
-        console: &mut Console,
-    ) -> Result<Grounds, Failure> {
-        let mut ext4 = self.filler.ext4.clone();
-        if matches!(ext4.size, Size::Exact(_)) {
-            ext4.size = Size::Auto(ext4::Free::Default);
-        }
-        let overlay = self.args.disk.grows().then(assemble::grow_root);
-        let (system, summary) =
-            root::filesystem(inputs, overlay.as_ref(), &ext4, console, self.what)?;
-        let cannot = |error| failure(self.what, assemble::Error::Root(error));
-        let image = Image::open(Arc::clone(&system)).map_err(cannot)?;
-        let tree = image.tree().map_err(cannot)?;
-        let architecture = self.options.architecture;
-        let ground = Ground {
-            system: &system,
-            tree: &tree,
-            ext4: &ext4,
-            uuid: summary.uuid,
-            size: self.options.size,
-            sector_size: self.options.sector_size,
-            boots: self.options.loader.is_some(),
-            architecture: architecture.or_else(|| Architecture::of(&image).ok()),
-        };
-        let unused = definitions.iter().flat_map(|definition| &definition.unused);
-        for (place, key) in unused {
-            console.say(&format!("{place}: {key}= changes nothing on a new disk"));
-        }
-        let path = self.args.disk.layout.as_deref().unwrap_or(Path::new(""));
-        let filled = repart::fill(definitions, &ground, console)
-            .map_err(|error| layout::refused(path, error))?;
-        for file in &filled.given_up {
-            console.say(&format!(
-                "{file}: there is no room, and its Priority= lets it be given up"
-            ));
-        }
-        self.options.slots = filled.slots;
-        self.options.boot_files = filled.boot;
-        Ok(Grounds {
-            root: filled.root,
-            system,
-            summary,
-        })
-    }
 }
 
 impl Args {
@@ -347,6 +245,7 @@ impl Args {
                 }
                 options.sector_size = dump.sector_size;
                 options.size = options.size.or(dump.size);
+                options.label = dump.label;
                 options.guid = dump.guid;
                 options.slots.clone_from(&dump.slots);
                 self.disk

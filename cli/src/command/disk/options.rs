@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use forger::assemble::{self, FindRoot, Usual};
+use forger::assemble::{self, FindRoot, Slot, Usual};
 use forger::boot::{Architecture, Loader};
 use forger_block::{BlockRead, FileReader};
+use forger_disk::Guid;
+use forger_disk::partition::Label;
 use forger_fs::ext4::{self, Size};
 use forger_fs::tree::Content;
 
-use super::initrd;
+use super::{fill, initrd};
 use crate::args::partition::{self, PartitionArg};
 use crate::args::size;
 use crate::command::convert::{Compress, OutputFormat, Target, sector_size, target_for};
@@ -54,7 +56,7 @@ pub(super) struct DiskArgs {
     /// Adds a partition, or with --layout fills the one of this name (repeatable, in order)
     ///
     /// KEYs: size=SIZE, N%, rest or content; type=home, srv, var, swap, linux-generic, usr, another name of the
-    /// Discoverable Partitions Specification or a GUID; source=DIR, TAR or IMAGE, whose files go in;
+    /// Discoverable Partitions Specification, a GUID, or with an MBR a byte as 0x0c; source=DIR, TAR or IMAGE, whose files go in;
     /// format=ext4, vfat, swap or none (the bytes of source, as they are); label=TEXT of the filesystem;
     /// uuid=GUID of the partition; attrs=growfs, read-only, no-auto, required, legacy-boot or numbers of bits,
     /// with + between them; verity=yes, a hash tree in a partition of its own, for type=usr. A name that is
@@ -72,6 +74,27 @@ pub(super) struct DiskArgs {
     /// ReadOnly, GrowFileSystem, Minimize, Verity (data, hash), VerityMatchKey, Priority, SupplementFor.
     #[arg(long, value_name = "FILE|DIR")]
     pub(super) layout: Option<PathBuf>,
+
+    /// The partition table: gpt or mbr (three primary partitions and logical ones where there are more than
+    /// four; it has no names and GUIDs, and the root does not grow of itself) [default: gpt, or what --layout
+    /// says]
+    #[arg(
+        long,
+        value_name = "TABLE",
+        hide_possible_values = true,
+        conflicts_with = "layout"
+    )]
+    table: Option<TableArg>,
+
+    /// What identifies the disk: a GUID, or the 8 hexadecimal digits of an MBR's signature [default: derived,
+    /// or what --layout says]
+    #[arg(long, value_name = "ID")]
+    disk_id: Option<String>,
+
+    /// Marks a partition as the one that a legacy BIOS boots from, by its name, place or type: the active one
+    /// of an MBR [default: none]
+    #[arg(long, value_name = "PART")]
+    pub(super) bootable: Option<String>,
 
     /// Names up to three partitions in the MBR as well, by number, name or type (esp,root): a hybrid MBR, for
     /// firmware that reads no GPT [default: none]
@@ -98,7 +121,7 @@ pub(super) struct DiskArgs {
     root: Option<RootArg>,
 
     /// Has systemd grow root partition and filesystem to the disk at boot [default: yes, but not with
-    /// --verity or --layout]
+    /// --verity, --layout or --table mbr]
     #[arg(long, overrides_with = "no_grow_root")]
     grow_root: bool,
 
@@ -149,6 +172,13 @@ pub(super) struct DiskArgs {
     initrd: Vec<OsString>,
 }
 
+/// What `--table` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TableArg {
+    Gpt,
+    Mbr,
+}
+
 /// What `--boot` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BootArg {
@@ -172,7 +202,7 @@ fn architecture(text: &str) -> Result<Architecture, String> {
 impl DiskArgs {
     /// Tells whether the root filesystem grows.
     pub(super) fn grows(&self) -> bool {
-        let usual = !self.verity && self.layout.is_none();
+        let usual = !self.verity && self.layout.is_none() && !self.is_mbr();
         (usual || self.grow_root) && !self.no_grow_root
     }
 
@@ -189,6 +219,7 @@ impl DiskArgs {
         if self.cmdline.contains(|c: char| c.is_control()) {
             return Err(Failure::usage("--cmdline: a command line is one line"));
         }
+        self.check_mbr()?;
         let (own_initrd, files) = initrd::choose(&self.initrd, self.needs_systemd())?;
         let initrds = files.into_iter().map(file);
         Ok(assemble::Options {
@@ -197,6 +228,13 @@ impl DiskArgs {
                 Size::Auto(_) => None,
             },
             sector_size: self.sector_size.unwrap_or(512),
+            label: match self.table {
+                Some(TableArg::Mbr) => Label::Mbr {
+                    signature: None,
+                    primaries: None,
+                },
+                Some(TableArg::Gpt) | None => Label::Gpt,
+            },
             hybrid: self.hybrid_mbr.clone(),
             loader,
             root: match self.root {
@@ -212,6 +250,87 @@ impl DiskArgs {
             threads: config::processors(),
             ..assemble::Options::default()
         })
+    }
+
+    /// Tells whether the disk gets a master boot record.
+    pub(super) fn is_mbr(&self) -> bool {
+        self.table == Some(TableArg::Mbr)
+    }
+
+    /// Refuses what only a GPT has.
+    fn check_mbr(&self) -> Result<(), Failure> {
+        if !self.is_mbr() {
+            return Ok(());
+        }
+        let contradicting = [
+            (
+                self.verity,
+                "--verity: a root with a hash tree is found by GUIDs",
+            ),
+            (
+                self.root == Some(RootArg::Discoverable),
+                "--root discoverable: a root is found by its type's GUID",
+            ),
+            (
+                self.grow_root,
+                "--grow-root: systemd-repart grows partitions of GPTs",
+            ),
+            (
+                !self.hybrid_mbr.is_empty(),
+                "--hybrid-mbr: that one stands beside a GPT",
+            ),
+            (
+                self.sector_size == Some(4096),
+                "--sector-size 4096: an MBR does not say how large sectors are, and 512 is taken for granted",
+            ),
+        ];
+        match contradicting.iter().find(|(given, _)| *given) {
+            Some((_, why)) => Err(Failure::usage(format!("--table mbr and {why}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Says what can be said only where the partitions and the kind of table are known: which one boots,
+    /// and what identifies the disk.
+    ///
+    /// # Errors
+    /// Wrong usage.
+    pub(super) fn finish(&self, options: &mut assemble::Options) -> Result<(), Failure> {
+        if let Some(word) = &self.bootable {
+            fill::activate(word, &mut options.slots)?;
+        }
+        let is_byte = |slot: &&Slot| options.label == Label::Gpt && slot.kind.byte().is_some();
+        if let Some(slot) = options.slots.iter().find(is_byte) {
+            let error = format!("--partition {}: its type is a byte", slot.part.name);
+            return Err(Failure::usage(error).help("a GPT has GUIDs; --table mbr makes an MBR"));
+        }
+        self.identify(options)
+    }
+
+    /// Gives the disk the identity that was asked for.
+    fn identify(&self, options: &mut assemble::Options) -> Result<(), Failure> {
+        let Some(id) = &self.disk_id else {
+            return Ok(());
+        };
+        let wrong = |expected| Failure::usage(format!("--disk-id {id}: expected {expected}"));
+        match &mut options.label {
+            Label::Gpt => {
+                let guid: Guid = id.parse().map_err(|_| wrong("a GUID"))?;
+                options.guid = Some(guid).filter(|guid| !guid.is_zero());
+                options
+                    .guid
+                    .map(drop)
+                    .ok_or_else(|| wrong("a GUID that is not zero"))
+            }
+            Label::Mbr { signature, .. } => {
+                let digits = id.strip_prefix("0x").unwrap_or(id);
+                let number = u32::from_str_radix(digits, 16).ok();
+                let number = number.filter(|number| digits.len() == 8 && *number != 0);
+                *signature =
+                    Some(number.ok_or_else(|| wrong("8 hexadecimal digits, not all zero"))?);
+                Ok(())
+            }
+        }
     }
 
     /// Tells whether the initial RAM disk has to find the root as only systemd does.

@@ -1,11 +1,11 @@
 //! What a disk is, for people and for programs.
 
 use forger_block::BlockRead;
-use forger_disk::partition::Partition;
+use forger_disk::partition::{Kind, Partition, Scheme, Table};
 use serde_json::{Value, json};
 
 use super::Made;
-use crate::args::size::human;
+use crate::args::size::{both, human};
 use crate::args::{Format, uuid};
 use crate::{print, summary};
 
@@ -18,7 +18,6 @@ pub(super) fn report(made: &Made, format: Format) -> String {
 }
 
 fn text(made: &Made) -> String {
-    let bytes = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
     let size = BlockRead::len(&made.disk.image);
     let mut text = String::new();
     let mut row = |name: &str, value: String| text.push_str(&format!("{name:<8}{value}\n"));
@@ -26,19 +25,20 @@ fn text(made: &Made) -> String {
         row("path", path.clone());
         row("format", made.format.to_owned());
     }
-    row("size", bytes(size));
+    row("size", both(size));
     if let Some(len) = made.file_len {
-        row("file", bytes(len));
+        row("file", both(len));
     }
-    for partition in &made.disk.table.partitions {
-        let guid = partition
-            .guid
-            .map(|guid| guid.to_string())
-            .unwrap_or_default();
-        row(
-            &format!("part {}", partition.number),
-            format!("{}, {}, {guid}", partition.name, human(partition.len)),
-        );
+    let table = &made.disk.table;
+    if let Scheme::Mbr(signature) = table.scheme {
+        row("table", format!("mbr, {signature:08x}"));
+    }
+    for partition in &table.partitions {
+        let mut words = vec![name(partition), human(partition.len)];
+        words.extend(table.partuuid(partition));
+        let active = matches!(table.scheme, Scheme::Mbr(_)) && partition.attributes != 0;
+        words.extend(active.then(|| "active".to_owned()));
+        row(&format!("part {}", partition.number), words.join(", "));
     }
     row("uuid", uuid::text(&made.root.uuid));
     if let Some(hash) = &made.disk.root_hash {
@@ -59,7 +59,18 @@ fn text(made: &Made) -> String {
     text
 }
 
-fn partition(partition: &Partition) -> Value {
+/// Returns what a partition is called: in an MBR by its type.
+fn name(partition: &Partition) -> String {
+    match partition.kind {
+        Kind::Gpt(_) => partition.name.clone(),
+        Kind::Mbr(_) => {
+            let name = partition.kind.name();
+            name.unwrap_or_else(|| partition.kind.to_string())
+        }
+    }
+}
+
+fn partition(table: &Table, partition: &Partition) -> Value {
     json!({
         "number": partition.number,
         "name": partition.name,
@@ -67,13 +78,19 @@ fn partition(partition: &Partition) -> Value {
         "start": partition.start,
         "size": partition.len,
         "guid": partition.guid.map(|guid| guid.to_string()),
+        "partuuid": table.partuuid(partition),
         "attributes": partition.attributes,
     })
 }
 
 fn json(made: &Made) -> Value {
-    let partitions = made.disk.table.partitions.iter();
-    let partitions: Vec<Value> = partitions.map(partition).collect();
+    let table = &made.disk.table;
+    let partitions = table.partitions.iter();
+    let partitions: Vec<Value> = partitions.map(|part| partition(table, part)).collect();
+    let (scheme, id) = match table.scheme {
+        Scheme::Gpt(guid) => ("gpt", guid.to_string()),
+        Scheme::Mbr(signature) => ("mbr", format!("0x{signature:08x}")),
+    };
     let kernels: Vec<Value> = made
         .disk
         .kernels
@@ -92,6 +109,8 @@ fn json(made: &Made) -> Value {
         "size": BlockRead::len(&made.disk.image),
         "file_size": made.file_len,
         "sector_size": made.disk.table.sector_size,
+        "table": scheme,
+        "disk_id": id,
         "partitions": partitions,
         "kernels": kernels,
         "cmdline": made.disk.cmdline,

@@ -4,7 +4,7 @@ use forger_fs::fat::{self, Summary};
 use serde_json::json;
 
 use super::Args;
-use crate::args::size::human;
+use crate::args::size::both;
 use crate::args::{Format, Global, time, uuid};
 use crate::config::Environment;
 use crate::exit::Failure;
@@ -101,12 +101,11 @@ pub(crate) fn failure(what: String, error: fat::Error) -> Failure {
 
 fn text(made: &Made) -> String {
     let (summary, geometry) = (&made.summary, &made.summary.geometry);
-    let bytes = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
     let free = u64::from(summary.free_clusters) * geometry.cluster();
-    let rows = [
+    print::rows([
         ("path", made.path.clone()),
-        ("size", Some(bytes(geometry.bytes()))),
-        ("free", Some(bytes(free))),
+        ("size", Some(both(geometry.bytes()))),
+        ("free", Some(both(free))),
         (
             "type",
             Some(format!(
@@ -117,10 +116,7 @@ fn text(made: &Made) -> String {
         ),
         ("label", summary.label.clone()),
         ("id", Some(uuid::volume_text(summary.volume_id))),
-    ];
-    rows.iter()
-        .filter_map(|(name, value)| Some(format!("{name:<8}{}\n", value.as_ref()?)))
-        .collect()
+    ])
 }
 
 fn json(made: &Made) -> serde_json::Value {

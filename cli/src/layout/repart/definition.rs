@@ -1,9 +1,7 @@
 //! What a definition says of its partition.
 
 use forger_disk::Guid;
-use forger_disk::partition::{
-    ATTRIBUTE_GROW_FILESYSTEM, ATTRIBUTE_NO_AUTO, ATTRIBUTE_READ_ONLY, Kind,
-};
+use forger_disk::partition::{ATTRIBUTE_GROW_FILESYSTEM, ATTRIBUTE_NO_AUTO, ATTRIBUTE_READ_ONLY};
 
 use super::super::{Error, Place};
 use super::unit::{Assignment, assignments, bytes, truth};
@@ -189,7 +187,8 @@ impl Reading {
         };
         match key.as_str() {
             "Type" => {
-                let kind = Type::named(value);
+                // A type's byte is for MBRs.
+                let kind = Type::named(value).filter(|kind| kind.byte().is_none());
                 self.kind = Some(kind.ok_or_else(|| wrong("a type's name or GUID"))?);
             }
             "Label" => self.label = Some(self.plain(line)?),
@@ -340,8 +339,8 @@ fn extend<T>(list: &mut Vec<T>, more: Vec<T>) {
 fn grows(kind: &Type) -> bool {
     match kind {
         Type::Native(native) => matches!(native, Native::Root | Native::Usr),
-        Type::Guid(guid) => {
-            let name = Kind::Gpt(*guid).name().unwrap_or_default();
+        Type::Guid(_) | Type::Byte(_) => {
+            let name = kind.name().unwrap_or_default();
             let own = ["home", "srv", "var", "tmp", "linux-generic", "xbootldr"];
             let of_architecture = name.starts_with("root-") || name.starts_with("usr-");
             own.contains(&name.as_str()) || of_architecture && !name.contains("-verity")
