@@ -266,9 +266,15 @@ pub(crate) fn debian_kernel(scratch: &Scratch) -> Option<Kernel> {
 pub(crate) fn kernel_below(root: &Path) -> Kernel {
     let modules = fs::read_dir(root.join("usr/lib/modules")).unwrap();
     let modules = modules.flatten().next().unwrap().path();
-    let release = modules.file_name().unwrap().to_str().unwrap();
-    let kernel = root.join(format!("boot/vmlinuz-{release}"));
-    let kernel = Kernel::open(&kernel).unwrap();
+    let kernels = fs::read_dir(root.join("boot")).unwrap().flatten();
+    let mut paths = kernels.map(|entry| entry.path());
+    let kernel = paths.find(|path| {
+        path.file_name()
+            .unwrap()
+            .as_encoded_bytes()
+            .starts_with(b"vmlinu")
+    });
+    let kernel = Kernel::open(&kernel.unwrap()).unwrap();
     kernel.with_modules(Arc::new(Folder(modules)))
 }
 

@@ -1,6 +1,10 @@
 //! Machines on KVM, run by forger's own monitor: on this machine where its KVM runs guests, and inside of
 //! an emulated one with `cargo xtask test-kvm`.
 
+mod disks;
+mod ends;
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,14 +23,26 @@ const KERNELS: &str = "FORGER_TEST_KERNELS";
 /// The most output of a job that is kept, in bytes.
 const LIMIT: usize = 1 << 20;
 
+/// How often KVM is tried where it has to work: an emulated machine can have to wait for its turn each time.
+const TRIES: usize = 20;
+
+/// Tells whether guests can run, as a reported skip where they cannot.
+fn works() -> bool {
+    let needed = std::env::var_os(KERNELS).is_some();
+    let tries = if needed { TRIES } else { 1 };
+    let try_once = || canary::verdict(Path::new("/dev/kvm"), None);
+    let verdicts: Vec<Verdict> = std::iter::repeat_with(try_once).take(tries).collect();
+    if verdicts.contains(&Verdict::Works) {
+        return true;
+    }
+    assert!(!needed, "KVM has to work here: {verdicts:?}");
+    eprintln!("skipped: KVM runs no guests here: {verdicts:?}");
+    false
+}
+
 /// Returns the kernels to test with, or nothing where guests cannot run.
 fn kernels(scratch: &Scratch) -> Vec<Kvm> {
-    if let Verdict::Fails(reason) = canary::verdict(Path::new("/dev/kvm"), None) {
-        assert!(
-            std::env::var_os(KERNELS).is_none(),
-            "KVM has to work here: {reason}"
-        );
-        eprintln!("skipped: KVM runs no guests here: {reason}");
+    if !works() {
         return Vec::new();
     }
     let kernels: Vec<Kernel> = match std::env::var_os(KERNELS) {
@@ -81,18 +97,12 @@ fn every_kernel_runs_on_one_and_on_two_processors() {
             let guest = Guest::boot(&backend, options).unwrap();
             eprintln!("{} on {cpus}: {:?}", guest.kernel(), guest.timings());
             assert_eq!(said(&guest, "nproc"), format!("{cpus}\n"));
-            let clock = "cat /sys/devices/system/clocksource/clocksource0/current_clocksource";
-            let clock = said(&guest, clock);
-            assert!(
-                ["kvm-clock\n", "tsc\n"].contains(&clock.as_str()),
-                "{clock}"
-            );
+            let clocks = "cat /sys/devices/system/clocksource/clocksource0/available_clocksource";
+            let clocks = said(&guest, clocks);
+            assert!(clocks.contains("kvm-clock"), "{clocks}");
             let random = said(&guest, "head -c 16 /dev/hwrng | wc -c");
             assert_eq!(random, "16\n");
-            said(
-                &guest,
-                "head -c 3000000 /dev/urandom > /x && sync && fstrim / && rm /x",
-            );
+            said(&guest, "head -c 3000000 /dev/urandom > /x && sync && rm /x");
             guest.shut_down().unwrap();
         }
     }

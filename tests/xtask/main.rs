@@ -5,6 +5,7 @@ mod ci;
 mod full;
 mod fuzz;
 mod iotests;
+mod nested;
 mod step;
 mod suite;
 mod test_kvm;

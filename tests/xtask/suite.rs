@@ -59,7 +59,7 @@ const TOOLS: &[(&str, &str)] = &[
 ];
 
 /// What is built and tested.
-pub(crate) const TARGETS: [&str; 3] = ["--workspace", "--all-targets", "--locked"];
+const TARGETS: [&str; 3] = ["--workspace", "--all-targets", "--locked"];
 
 /// Installs what is missing where that is possible, else says how to.
 ///

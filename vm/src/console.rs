@@ -1,4 +1,4 @@
-//! What a guest's kernel says: the end of it, for when something goes wrong.
+//! What a guest's kernel says: the end of it, for when something goes wrong; and what it means for the machine.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::cause::Cause;
+use crate::channel::locked;
 use crate::error::{Error, Tail};
 
 /// How much is kept in bytes.
@@ -17,7 +19,7 @@ const SHOWN: usize = 20;
 /// What a kernel says that stops.
 const PANIC: &str = "Kernel panic";
 
-/// The end of what a console said.
+/// The end of what a console said, and why its machine ended.
 #[derive(Clone, Debug, Default)]
 pub struct Console(Arc<Shared>);
 
@@ -32,6 +34,8 @@ struct Said {
     kept: VecDeque<u8>,
     /// How many bytes were said before those that are kept.
     before: u64,
+    /// What the machine's monitor says of its end.
+    cause: Option<Cause>,
 }
 
 impl Console {
@@ -52,7 +56,7 @@ impl Console {
     }
 
     pub(crate) fn push(&self, bytes: &[u8]) {
-        let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = locked(&self.0.said);
         said.kept.extend(bytes);
         let excess = said.kept.len().saturating_sub(KEPT);
         said.kept.drain(..excess);
@@ -65,7 +69,7 @@ impl Console {
     #[must_use]
     pub fn after(&self, position: u64, limit: Duration) -> (Vec<u8>, u64) {
         let end = |said: &Said| said.before + said.kept.len() as u64;
-        let said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = locked(&self.0.said);
         let waited = self
             .0
             .more
@@ -76,11 +80,35 @@ impl Console {
         (bytes, end(&said).max(position))
     }
 
+    /// Says why the machine ends; what is said first counts.
+    pub(crate) fn ended(&self, cause: Cause) {
+        locked(&self.0.said).cause.get_or_insert(cause);
+    }
+
+    /// Returns why the machine ended, as far as its monitor knows, or its kernel said.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        let cause = locked(&self.0.said).cause.clone().unwrap_or_default();
+        match cause {
+            // All that comes of a panic.
+            Cause::Unknown | Cause::Reset | Cause::TripleFault | Cause::Silence(_)
+                if self.text().contains(PANIC) =>
+            {
+                Cause::Panic
+            }
+            cause => cause,
+        }
+    }
+
+    fn text(&self) -> String {
+        let (bytes, _) = self.after(0, Duration::ZERO);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Returns the last lines, with nothing in them that a terminal would obey.
     #[must_use]
     pub fn tail(&self) -> Tail {
-        let (bytes, _) = self.after(0, Duration::ZERO);
-        let text = String::from_utf8_lossy(&bytes);
+        let text = self.text();
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         // Why a kernel stopped stands above what it was doing then.
         let panic = lines.iter().position(|line| line.contains(PANIC));
@@ -136,6 +164,24 @@ mod tests {
         let tail = console.tail();
         assert!(tail.text().contains("not syncing: why"));
         assert_eq!(tail.text().lines().count(), SHOWN);
+    }
+
+    #[test]
+    fn a_panic_is_why_a_machine_starts_anew_but_not_why_it_is_switched_off() {
+        let console = Console::default();
+        assert_eq!(console.cause(), Cause::Unknown);
+        console.push(b"Kernel panic - not syncing: why\n");
+        assert_eq!(console.cause(), Cause::Panic);
+        console.ended(Cause::Reset);
+        console.ended(Cause::Killed);
+        assert_eq!(console.cause(), Cause::Panic);
+        let console = Console::default();
+        console.ended(Cause::Reset);
+        assert_eq!(console.cause(), Cause::Reset);
+        let console = Console::default();
+        console.push(b"Kernel panic - not syncing: why\n");
+        console.ended(Cause::PowerOff);
+        assert_eq!(console.cause(), Cause::PowerOff);
     }
 
     #[test]

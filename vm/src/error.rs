@@ -4,6 +4,8 @@ use std::io;
 
 use forger_wire::WireError;
 
+use crate::cause::Cause;
+
 /// What went wrong around a guest; how a job itself ended is no error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,8 +54,10 @@ pub enum Error {
         console: Tail,
     },
     /// The guest is gone although nobody asked it to end.
-    #[error("the guest ended before {before}{console}")]
+    #[error("{cause} before {before}{console}")]
     Lost {
+        /// Why it is gone.
+        cause: Cause,
         /// What should have come first.
         before: &'static str,
         /// The end of what its console said.

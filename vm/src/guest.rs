@@ -13,6 +13,7 @@ use forger_block::BlockRead;
 use forger_wire::{Filesystem, Hello, Job, Message, Mount, Setup, VERSION};
 
 use crate::backend::{Access, Backend, Disk, Instance, Isolation, Machine};
+use crate::cause::Cause;
 use crate::channel::{Channel, Notice, locked};
 use crate::error::{Error, Violation};
 use crate::initramfs::initramfs;
@@ -237,9 +238,7 @@ impl Guest {
                         return;
                     };
                     if channel.silence() > limit {
-                        channel
-                            .console()
-                            .push(b"\nforger: the guest gave no sign of life\n");
+                        channel.console().ended(Cause::Silence(limit));
                         instance.kill();
                         channel.close();
                         return;

@@ -35,6 +35,7 @@
 #![deny(unsafe_code)]
 
 mod backend;
+mod cause;
 mod channel;
 mod console;
 mod error;
@@ -53,6 +54,7 @@ pub use forger_wire::{Ended, Job, Limit, Resource, Terminal};
 pub use backend::kvm;
 pub use backend::{Access, Backend, Disk, Instance, Isolation, Machine, Started};
 pub use backend::{canary, qemu, uml};
+pub use cause::Cause;
 pub use console::Console;
 pub use error::{Error, Tail, Violation};
 pub use guest::{Guest, Timings};

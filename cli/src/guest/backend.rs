@@ -134,6 +134,14 @@ fn check_kvm() -> Result<(), Failure> {
     }
 }
 
+/// A backend that works here.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) backend: Box<dyn Backend>,
+    /// Better ones, each with the reason why it is none.
+    pub(crate) passed_over: Vec<String>,
+}
+
 /// Chooses a backend that works here.
 ///
 /// # Errors
@@ -142,19 +150,27 @@ pub(crate) fn choose(
     choice: Choice,
     isolation: Wanted,
     wish: &Wish<'_>,
-) -> Result<Box<dyn Backend>, Failure> {
+) -> Result<Chosen, Failure> {
     if choice != Choice::Auto {
         let backend = choice.make(wish)?;
         return match allowed(&*backend, isolation) {
-            Ok(()) => Ok(backend),
+            Ok(()) => Ok(Chosen {
+                backend,
+                passed_over: Vec::new(),
+            }),
             Err(reason) => Err(Failure::failed(WHAT).because(reason).help(DOCTOR)),
         };
     }
-    let (mut reasons, mut advice) = (Vec::new(), None);
+    let (mut passed_over, mut advice) = (Vec::new(), None);
     for candidate in ORDER {
         let reason = match candidate.make(wish) {
             Ok(backend) => match allowed(&*backend, isolation) {
-                Ok(()) => return Ok(backend),
+                Ok(()) => {
+                    return Ok(Chosen {
+                        backend,
+                        passed_over,
+                    });
+                }
                 Err(reason) => reason,
             },
             Err(failure) => {
@@ -162,13 +178,15 @@ pub(crate) fn choose(
                 failure.reason()
             }
         };
-        reasons.push(format!("{}: {reason}", candidate.name()));
+        passed_over.push(format!("{}: {reason}", candidate.name()));
     }
     let help = match advice {
         Some(advice) => format!("{advice}; {DOCTOR}"),
         None => DOCTOR.to_owned(),
     };
-    Err(Failure::failed(WHAT).because(reasons.join("; ")).help(help))
+    Err(Failure::failed(WHAT)
+        .because(passed_over.join("; "))
+        .help(help))
 }
 
 /// Chooses what to advise where no backend works: what takes least, a kernel of User-Mode Linux.

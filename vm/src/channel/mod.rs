@@ -185,7 +185,11 @@ impl Channel {
         match locked(&self.shared.end).clone() {
             Some(End::Fault(what)) => Error::Fault { what, console },
             Some(End::Violation(source)) => Error::Protocol { source, console },
-            Some(End::Lost | End::Bye) | None => Error::Lost { before, console },
+            Some(End::Lost | End::Bye) | None => Error::Lost {
+                cause: self.console.cause(),
+                before,
+                console,
+            },
         }
     }
 

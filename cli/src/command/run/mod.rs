@@ -69,7 +69,11 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
         meant: meant.as_deref(),
         system: Image::open(Arc::clone(&root.base)).ok().map(Arc::new),
     };
-    let backend = backend::choose(args.backend, args.isolation, &wish)?;
+    let chosen = backend::choose(args.backend, args.isolation, &wish)?;
+    let backend = chosen.backend;
+    if !chosen.passed_over.is_empty() {
+        console.say(&format!("passed over {}", chosen.passed_over.join("; ")));
+    }
     let authorities = authority::tar(&args.source.network.ca_file, &root.base)?;
     let shares = Shares::open(args, console)?;
     let secrets = secret::tar(&args.secret)?;

@@ -3,10 +3,11 @@
 //! That there is a /dev/kvm says little: the kernel behind it may be one that interprets the guest's kernel
 //! mode, 500 times slower than the processor, and stops at instructions that every kernel uses. All its
 //! calls report success. So a guest is run, which counts down 20,000 times, takes an exception, and uses such
-//! instructions; what it says at its end, and how long it took, is the verdict. A processor that does
-//! not come back is interrupted.
+//! instructions, round by round; what it says, and how long the best round took, is the verdict. A processor that
+//! does not come back is interrupted.
 //!
-//! The verdict is kept until the next boot in a folder that goes with the user's session.
+//! The verdict is kept until the next boot in a folder that goes with the user's session, unless it would be another
+//! one at another time.
 
 #[cfg(target_arch = "x86_64")]
 mod guest;
@@ -45,27 +46,28 @@ pub fn verdict(device: &Path, folder: Option<&Path>) -> Verdict {
     {
         return known;
     }
-    let verdict = run(device);
-    if let (Some(file), Some(key)) = (&file, &key) {
+    let (verdict, lasting) = run(device);
+    if let (Some(file), Some(key), true) = (&file, &key, lasting) {
         // It is found out again next time where it cannot be kept.
         let _ = keep(file, key, &verdict);
     }
     verdict
 }
 
-/// Runs the guest.
+/// Runs the guest; tells whether the verdict would be the same at another time, too.
 #[cfg(target_arch = "x86_64")]
-fn run(device: &Path) -> Verdict {
-    match guest::try_twice(device) {
-        Ok(()) => Verdict::Works,
-        Err(reason) => Verdict::Fails(reason),
+fn run(device: &Path) -> (Verdict, bool) {
+    match guest::attempt(device) {
+        Ok(()) => (Verdict::Works, true),
+        Err(doubt) => (Verdict::Fails(doubt.reason), doubt.lasting),
     }
 }
 
 /// Nobody knows what to run.
 #[cfg(not(target_arch = "x86_64"))]
-fn run(_device: &Path) -> Verdict {
-    Verdict::Fails("forger can try KVM on x86-64 only".to_owned())
+fn run(_device: &Path) -> (Verdict, bool) {
+    let reason = "forger can try KVM on x86-64 only";
+    (Verdict::Fails(reason.to_owned()), true)
 }
 
 /// What a verdict is about: this boot, this device, this user, and this very test.
@@ -73,7 +75,7 @@ fn key(device: &fs::Metadata) -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let (boot, number, inode) = (boot.trim(), device.rdev(), device.ino());
     let user = rustix::process::geteuid().as_raw();
-    Some(format!("1 {boot} {number} {inode} {user}"))
+    Some(format!("2 {boot} {number} {inode} {user}"))
 }
 
 /// What stands for a verdict that is good.

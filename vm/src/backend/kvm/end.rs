@@ -1,38 +1,11 @@
-//! The end of a machine, for whatever reason: the first one counts.
+//! The end of a machine, for whatever cause: the first one counts.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::cause::Cause;
 use crate::channel::locked;
-
-/// Why a machine ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// The guest switched it off.
-    PowerOff,
-    /// The guest started it anew: its kernel panicked, as a rule.
-    Reset,
-    /// The guest's processor could not go on: a fault while it handled a fault.
-    TripleFault,
-    /// The host's processor or kernel could not go on with the guest.
-    Broken(String),
-    /// Nobody wants it any more.
-    Killed,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PowerOff => f.write_str("the guest switched the machine off"),
-            Self::Reset => f.write_str("the guest's kernel started the machine anew"),
-            Self::TripleFault => f.write_str("the guest's processor faulted three times in a row"),
-            Self::Broken(what) => write!(f, "KVM cannot go on: {what}"),
-            Self::Killed => f.write_str("the machine was stopped"),
-        }
-    }
-}
 
 /// Whether a machine has ended, known to all its threads.
 #[derive(Debug, Default)]
@@ -44,7 +17,7 @@ pub(super) struct End {
 
 #[derive(Debug, Default)]
 struct State {
-    reason: Option<Reason>,
+    cause: Option<Cause>,
     /// Nothing of it is left.
     gone: bool,
     entered: Option<Instant>,
@@ -52,8 +25,8 @@ struct State {
 
 impl End {
     /// Ends the machine, unless it has ended.
-    pub(super) fn because(&self, reason: Reason) {
-        locked(&self.state).reason.get_or_insert(reason);
+    pub(super) fn because(&self, cause: Cause) {
+        locked(&self.state).cause.get_or_insert(cause);
         self.set.store(true, Ordering::Release);
         self.changed.notify_all();
     }
@@ -79,12 +52,12 @@ impl End {
         locked(&self.state).entered
     }
 
-    /// Waits for the end and returns its reason.
-    pub(super) fn wait(&self) -> Reason {
+    /// Waits for the end and returns its cause.
+    pub(super) fn wait(&self) -> Cause {
         let mut state = locked(&self.state);
         loop {
-            if let Some(reason) = &state.reason {
-                return reason.clone();
+            if let Some(cause) = &state.cause {
+                return cause.clone();
             }
             state = self
                 .changed
@@ -108,12 +81,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_reason_counts() {
+    fn the_first_cause_counts() {
         let end = End::default();
         assert!(!end.is_set());
-        end.because(Reason::PowerOff);
-        end.because(Reason::Killed);
-        assert_eq!(end.wait(), Reason::PowerOff);
+        end.because(Cause::PowerOff);
+        end.because(Cause::Killed);
+        assert_eq!(end.wait(), Cause::PowerOff);
         assert!(end.is_set());
         assert!(!end.wait_gone(Duration::from_millis(1)));
         end.gone();

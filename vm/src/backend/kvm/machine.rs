@@ -15,12 +15,13 @@ use kvm_ioctls::Kvm;
 
 use super::arch::{self, Ports};
 use super::bus::Bus;
-use super::end::{End, Reason};
+use super::end::End;
 use super::memory::Memory;
 use super::seccomp::Thread;
 use super::vcpu::{self, Outside, Vcpu};
 use super::virtio::{Block, Console as Channel, Entropy, Place, Registers, Worker};
 use crate::backend::{Instance, Machine};
+use crate::cause::Cause;
 use crate::channel::locked;
 use crate::console::Console;
 use crate::error::Error;
@@ -186,10 +187,8 @@ impl Whole {
     fn supervise(self, console: Console) -> Result<JoinHandle<()>, Error> {
         let end = Arc::clone(&self.processors.1);
         let supervise = move || {
-            match end.wait() {
-                Reason::PowerOff | Reason::Killed => {}
-                reason => console.push(format!("\n[{reason}]\n").as_bytes()),
-            }
+            // Whoever sees the channel's end asks why.
+            console.ended(end.wait());
             drop(self);
             end.gone();
         };
@@ -206,7 +205,7 @@ struct Processors(Vec<Vcpu>, Arc<End>);
 
 impl Drop for Processors {
     fn drop(&mut self) {
-        self.1.because(Reason::Killed);
+        self.1.because(Cause::Killed);
         // An interruption that comes just before a processor enters the guest has no effect: once more.
         while !self.0.iter().all(Vcpu::kick) {
             thread::sleep(Duration::from_millis(1));
@@ -217,7 +216,7 @@ impl Drop for Processors {
 
 impl Instance for Running {
     fn kill(&self) {
-        self.end.because(Reason::Killed);
+        self.end.because(Cause::Killed);
     }
 
     fn wait(&self, limit: Duration) -> bool {

@@ -10,7 +10,7 @@
 //! What a guest sees is small: memory, processors with their interrupt controllers, a serial port for
 //! what its kernel says, and virtio devices, which ACPI tables announce. It is no PC beyond that: no PCI, no
 //! timer chip that anybody uses, no firmware. The kernel tells that it wants to be switched off or
-//! started anew by a register; both are the end of the machine.
+//! started anew, or that it panicked, by a register; each is the end of the machine.
 //!
 //! | in the guest | on the host |
 //! |---|---|
@@ -66,8 +66,9 @@ const MOST_MEMORY: u64 = 1 << 40;
 /// built in; each with all that it needs.
 pub const MODULES: [&str; 4] = ["virtio_mmio", "virtio_console", "virtio_blk", "ext4"];
 
-/// What a guest can do without: random bytes of the host's.
-pub const WISHED_MODULES: [&str; 1] = ["virtio_rng"];
+/// What a guest can do without: random bytes of the host's, and saying that its kernel panicked (what it says on its
+/// console tells as much).
+pub const WISHED_MODULES: [&str; 2] = ["virtio_rng", "pvpanic_mmio"];
 
 /// KVM as a backend.
 #[derive(Clone, Debug)]

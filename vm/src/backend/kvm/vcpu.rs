@@ -8,8 +8,9 @@ use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
 use super::arch::Ports;
 use super::bus::Bus;
-use super::end::{End, Reason};
+use super::end::End;
 use super::seccomp;
+use crate::cause::Cause;
 use crate::error::Error;
 
 /// What the processors share.
@@ -35,12 +36,14 @@ impl Vcpu {
         thread::Builder::new()
             .name(format!("guest cpu {number}"))
             .spawn(move || {
-                let reason = match seccomp::confine(seccomp::Thread::Processor) {
+                // No machine goes on without one of its processors.
+                let _over = Over(&outside.end);
+                let cause = match seccomp::confine(seccomp::Thread::Processor) {
                     Ok(()) => run(&mut vcpu, &outside),
-                    Err(error) => Some(Reason::Broken(error.to_string())),
+                    Err(error) => Some(Cause::Broken(error.to_string())),
                 };
-                if let Some(reason) = reason {
-                    outside.end.because(reason);
+                if let Some(cause) = cause {
+                    outside.end.because(cause);
                 }
             })
             .map(Self)
@@ -63,6 +66,16 @@ impl Vcpu {
     }
 }
 
+/// Ends a machine that has not ended, when this is dropped.
+struct Over<'a>(&'a End);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        let cause = "the thread of a processor panicked";
+        self.0.because(Cause::Broken(cause.to_owned()));
+    }
+}
+
 /// The signal by which processors are interrupted; it does nothing else.
 fn signal() -> i32 {
     SIGRTMIN()
@@ -76,27 +89,27 @@ pub(super) fn prepare() -> Result<(), Error> {
 }
 
 /// Runs a processor to the machine's end; returns what ended it, if it was this processor.
-fn run(vcpu: &mut VcpuFd, outside: &Outside) -> Option<Reason> {
+fn run(vcpu: &mut VcpuFd, outside: &Outside) -> Option<Cause> {
     outside.end.entered();
     while !outside.end.is_set() {
         match vcpu.run() {
             Ok(VcpuExit::IoIn(port, data)) => outside.ports.read(port, data),
             Ok(VcpuExit::IoOut(port, data)) => {
-                if let Some(reason) = outside.ports.write(port, data) {
-                    return Some(reason);
+                if let Some(cause) = outside.ports.write(port, data) {
+                    return Some(cause);
                 }
             }
             Ok(VcpuExit::MmioRead(address, data)) => outside.bus.read(address, data),
             Ok(VcpuExit::MmioWrite(address, data)) => outside.bus.write(address, data),
             Ok(VcpuExit::Hlt | VcpuExit::Intr | VcpuExit::IrqWindowOpen) => {}
-            Ok(VcpuExit::Shutdown) => return Some(Reason::TripleFault),
-            Ok(VcpuExit::SystemEvent(..)) => return Some(Reason::Reset),
-            Ok(exit) => return Some(Reason::Broken(format!("{exit:?}"))),
+            Ok(VcpuExit::Shutdown) => return Some(Cause::TripleFault),
+            Ok(VcpuExit::SystemEvent(..)) => return Some(Cause::Reset),
+            Ok(exit) => return Some(Cause::Broken(format!("{exit:?}"))),
             Err(error) => {
                 let error = std::io::Error::from(error);
                 match error.kind() {
                     std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock => {}
-                    _ => return Some(Reason::Broken(error.to_string())),
+                    _ => return Some(Cause::Broken(error.to_string())),
                 }
             }
         }

@@ -19,9 +19,9 @@ use acpi_tables::xsdt::XSDT;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::layout::{
-    ACPI, FIRST_LINE, HIGH, IO_APIC, LOCAL_APIC, REGISTERS, REGISTERS_LEN, SERIAL_LINE,
+    ACPI, FIRMWARE, FIRST_LINE, IO_APIC, LOCAL_APIC, REGISTERS, REGISTERS_LEN, SERIAL_LINE,
 };
-use super::ports::{OFF, RESET, RESET_VALUE, SERIAL, SLEEP, SLEEP_STATUS};
+use super::ports::{OFF, PANIC, RESET, RESET_VALUE, SERIAL, SLEEP, SLEEP_STATUS};
 use crate::error::Error;
 
 /// Who made the tables.
@@ -41,7 +41,7 @@ pub(super) fn write(memory: &GuestMemoryMmap, cpus: u32, devices: u32) -> Result
     let mut put = |bytes: &[u8]| {
         let here = at;
         at = (at + bytes.len() as u64).next_multiple_of(16);
-        match at <= HIGH {
+        match at <= FIRMWARE {
             true => memory
                 .write_slice(bytes, GuestAddress(here))
                 .map(|()| here)
@@ -116,11 +116,11 @@ fn dsdt(devices: u32) -> Sdt {
     let mut code = Vec::new();
     let off = Package::new(vec![&OFF, &0_u8, &0_u8, &0_u8]);
     Name::new(Path::new("_S5_"), &off).to_aml_bytes(&mut code);
-    let serial = serial();
+    let (serial, panic) = (serial(), panic());
     let devices: Vec<Vec<u8>> = (0..devices).map(device).collect();
     let devices: Vec<Encoded<'_>> = devices.iter().map(|bytes| Encoded(bytes)).collect();
-    let serial = Encoded(&serial);
-    let mut children: Vec<&dyn Aml> = vec![&serial];
+    let (serial, panic) = (Encoded(&serial), Encoded(&panic));
+    let mut children: Vec<&dyn Aml> = vec![&serial, &panic];
     children.extend(devices.iter().map(|device| device as &dyn Aml));
     Scope::new(Path::new("_SB_"), children).to_aml_bytes(&mut code);
     let mut dsdt = Sdt::new(*b"DSDT", 36, 2, OEM, OEM_TABLE, REVISION);
@@ -150,6 +150,18 @@ fn serial() -> Vec<u8> {
                 Path::new("_CRS"),
                 &ResourceTemplate::new(vec![&ports, &line]),
             ),
+        ],
+    ))
+}
+
+/// What a kernel tells that it panicked.
+fn panic() -> Vec<u8> {
+    let port = IO::new(PANIC, PANIC, 1, 1);
+    bytes(&Device::new(
+        Path::new("PEVT"),
+        vec![
+            &Name::new(Path::new("_HID"), &"QEMU0001"),
+            &Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&port])),
         ],
     ))
 }

@@ -7,6 +7,9 @@ use crate::error::Error;
 
 /// Leaf 1, ECX: the timer of the local interrupt controller takes a moment of the time stamp counter.
 const TSC_DEADLINE: u32 = 1 << 24;
+/// Leaf 1, ECX, and leaf 0x80000001, ECX: the processor runs machines itself, Intel's and AMD's.
+const VMX: u32 = 1 << 5;
+const SVM: u32 = 1 << 2;
 /// Leaf 1, ECX: this is a virtual machine.
 const HYPERVISOR: u32 = 1 << 31;
 
@@ -27,7 +30,8 @@ pub(super) fn set(kvm: &Kvm, vcpu: &VcpuFd, number: u32, cpus: u32) -> Result<()
 fn adapt(entry: &mut kvm_cpuid_entry2, number: u32, cpus: u32, deadline: bool) {
     match entry.function {
         1 => {
-            entry.ecx |= HYPERVISOR;
+            // Guests of guests would make more of the host's kernel reachable than guests need.
+            entry.ecx = (entry.ecx & !VMX) | HYPERVISOR;
             if deadline {
                 entry.ecx |= TSC_DEADLINE;
             }
@@ -49,6 +53,7 @@ fn adapt(entry: &mut kvm_cpuid_entry2, number: u32, cpus: u32, deadline: bool) {
             entry.ebx = below;
             entry.ecx = entry.index | (kind << 8);
         }
+        0x8000_0001 => entry.ecx &= !SVM,
         0x8000_0008 => entry.ecx = (entry.ecx & !0xf0ff) | (cpus - 1),
         // AMD's topology: no core has two threads.
         0x8000_001e => {
@@ -70,6 +75,7 @@ mod tests {
             let mut entry = kvm_cpuid_entry2 {
                 function: 1,
                 ebx: 0x0708_0800,
+                ecx: VMX,
                 ..kvm_cpuid_entry2::default()
             };
             adapt(&mut entry, number, 3, true);

@@ -5,7 +5,8 @@ use kvm_ioctls::VcpuFd;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::kernel::{Loaded, Mode};
-use super::layout::{BOOT_INFO, GDT, PAGE_TABLES, STACK};
+use super::layout::{BOOT_INFO, FIRMWARE, GDT, PAGE_TABLES, STACK};
+use super::ports::{RESET, RESET_VALUE};
 use crate::error::Error;
 
 /// The code segment's selector, as Linux wants it; data and task state follow.
@@ -126,8 +127,15 @@ fn segment(selector: u16, kind: u8, wide: bool) -> kvm_segment {
     }
 }
 
-/// Writes segment descriptors, and page tables that map the first GiB to itself.
+/// All the firmware that there is: `mov dx, RESET; mov al, RESET_VALUE; out dx, al; hlt`, in 16-bit mode.
+fn firmware() -> u64 {
+    let [low, high] = RESET.to_le_bytes();
+    u64::from_le_bytes([0xba, low, high, 0xb0, RESET_VALUE, 0xee, 0xf4, 0])
+}
+
+/// Writes segment descriptors, and page tables that map the first GiB to itself; and the firmware.
 fn tables(memory: &GuestMemoryMmap, wide: bool) -> Result<(), Error> {
+    put(memory, FIRMWARE, firmware())?;
     let code = if wide {
         0x00af_9b00_0000_ffff
     } else {

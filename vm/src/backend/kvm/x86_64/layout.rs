@@ -8,6 +8,7 @@
 //!  0x00020000  the kernel's command line        0x100000000 memory beyond 3 GiB
 //!  0x0009fc00  no memory for the kernel
 //!  0x000e0000  ACPI tables
+//!  0x000ffff0  what a processor begins with that is started anew
 //!  0x00100000  the kernel, further memory up to 3 GiB; the initial RAM disk at its end
 //! ```
 
@@ -29,6 +30,8 @@ pub(super) const COMMAND_LINE_LEN: usize = 0x1000;
 pub(super) const LOW_END: u64 = 0x9_fc00;
 /// Where kernels look for ACPI tables.
 pub(super) const ACPI: u64 = 0xe_0000;
+/// Where a processor of the first generation begins, and whoever wants the machine to start anew by its firmware.
+pub(super) const FIRMWARE: u64 = 0xf_fff0;
 /// Where further memory begins.
 pub(super) const HIGH: u64 = 0x10_0000;
 /// Where memory makes room for devices.

@@ -6,7 +6,7 @@
 //!  entry      the registers a processor begins with
 //!  cpuid      what a processor says it can do
 //!  acpi       the tables that announce processors and devices
-//!  ports      the serial port, the keyboard controller's reset line, the registers for sleep and reset
+//!  ports      the serial port, the keyboard controller's reset line, the registers for sleep, reset and panic
 //! ```
 
 mod acpi;
@@ -29,8 +29,8 @@ pub(super) use self::layout::{
 pub(super) use self::ports::Ports;
 
 /// What stands on every kernel's command line: no devices that are not there are looked for, and a kernel
-/// that cannot go on ends the machine.
-pub(super) const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 pci=off 8250.nr_uarts=1 \
+/// that cannot go on ends the machine, by the register for that.
+pub(super) const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 reboot=acpi pci=off 8250.nr_uarts=1 \
      cryptomgr.notests random.trust_cpu=on no_timer_check";
 
 /// Gives a machine its interrupt controllers.
