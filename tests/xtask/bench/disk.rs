@@ -62,6 +62,14 @@ impl Bench {
                     "\"$F\" mkfs -q \"$T\" \"$O\" >&2",
                 ],
             ),
+            (
+                "tar -> qcow2 disk",
+                1.3,
+                [
+                    "\"$F\" disk -q \"$T\" -o \"$O\" --boot none --format qcow2 >&2",
+                    "\"$F\" mkfs -q \"$T\" \"$O\" >&2",
+                ],
+            ),
         ] {
             let contestants = vec![
                 self.script("forger disk", ours),
