@@ -26,23 +26,27 @@ const LIMIT: usize = 1 << 20;
 /// How often KVM is tried where it has to work: an emulated machine can have to wait for its turn each time.
 const TRIES: usize = 20;
 
-/// Tells whether guests can run, as a reported skip where they cannot.
-fn works() -> bool {
+/// Returns a folder that keeps the verdict that guests can run; nothing, as a reported skip, where they cannot.
+fn works(scratch: &Scratch) -> Option<PathBuf> {
     let needed = std::env::var_os(KERNELS).is_some();
-    let tries = if needed { TRIES } else { 1 };
-    let try_once = || canary::verdict(Path::new("/dev/kvm"), None);
-    let verdicts: Vec<Verdict> = std::iter::repeat_with(try_once).take(tries).collect();
-    if verdicts.contains(&Verdict::Works) {
-        return true;
+    let mut reasons = Vec::new();
+    for number in 0..if needed { TRIES } else { 1 } {
+        // A verdict is kept, whatever it is: each has a folder of its own.
+        let folder = scratch.path(&format!("verdict-{number}"));
+        fs::create_dir_all(&folder).unwrap();
+        match canary::verdict(Path::new("/dev/kvm"), Some(&folder)) {
+            Verdict::Works => return Some(folder),
+            Verdict::Fails(reason) => reasons.push(reason),
+        }
     }
-    assert!(!needed, "KVM has to work here: {verdicts:?}");
-    eprintln!("skipped: KVM runs no guests here: {verdicts:?}");
-    false
+    assert!(!needed, "KVM has to work here: {reasons:?}");
+    eprintln!("skipped: KVM runs no guests here: {reasons:?}");
+    None
 }
 
 /// Returns the kernels to test with, or nothing where guests cannot run.
 fn kernels(scratch: &Scratch) -> Vec<Kvm> {
-    if !works() {
+    if works(scratch).is_none() {
         return Vec::new();
     }
     let kernels: Vec<Kernel> = match std::env::var_os(KERNELS) {

@@ -8,17 +8,20 @@ use super::*;
 /// How long a run may take in seconds: on an emulated machine many times what it takes elsewhere.
 const PATIENCE: u64 = 300;
 
-/// Keeps the first kernel of the tests in a store of its own; returns what it is, and the arguments of a run with it.
+/// What runs of forger have: a store of their own with the first kernel of the tests, and a root.
 struct Program {
     scratch: Scratch,
     root: Root,
     release: String,
+    /// Keeps that KVM works: where it is emulated a guest may be slow now and then.
+    verdict: PathBuf,
 }
 
 impl Program {
     /// Returns nothing where guests cannot run.
     fn make() -> Option<Self> {
         let scratch = Scratch::new();
+        let verdict = works(&scratch)?;
         let backend = kernels(&scratch).into_iter().next()?;
         let root = Root::make()?;
         let path = backend.kernel.path;
@@ -35,6 +38,7 @@ impl Program {
             scratch,
             root,
             release,
+            verdict,
         })
     }
 
@@ -42,6 +46,7 @@ impl Program {
         forger()
             .args(arguments)
             .env("FORGER_STORE", self.scratch.path("store"))
+            .env("XDG_RUNTIME_DIR", &self.verdict)
             .limit(PATIENCE)
     }
 

@@ -84,7 +84,7 @@ impl Nested {
         }
         let nested = Self {
             folder,
-            limit: 900,
+            limit: 1200,
             memory: 2560,
             arguments: Vec::new(),
         };
