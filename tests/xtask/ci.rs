@@ -3,7 +3,7 @@
 use forger_tests::tools;
 
 use crate::step::{self, cargo};
-use crate::{Outcome, fuzz, suite};
+use crate::{Outcome, fuzz, suite, test_kvm};
 
 /// How long each fuzz target runs, in seconds: enough to see that it works and finds its seeds good.
 const FUZZ_SECONDS: u64 = 5;
@@ -30,5 +30,6 @@ pub(crate) fn run() -> Outcome {
         eprintln!("=== deny: skipped, cargo-deny is not installed");
     }
     fuzz::run(FUZZ_SECONDS, None)?;
-    suite::run(&[])
+    suite::run(&[])?;
+    test_kvm::run(&[])
 }

@@ -20,7 +20,7 @@ const CHORES: &str = "\
 usage: cargo xtask CHORE
 
   test             installs the tools that judge (root and apt), runs every test
-  ci               what CI runs: fmt, clippy, doc, deny, fuzz targets for some seconds, test
+  ci               what CI runs: fmt, clippy, doc, deny, fuzz targets for some seconds, test, test-kvm
   full             the long tests, many generated archives, long fuzzing, the bench
   bench [N] [small] forger against its peers, N rounds (default 5), on a small or large Debian; with
                    `inspect`, `convert`, `disk`, `edits`, `registry` or `guest` that part alone
