@@ -7,6 +7,7 @@ mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use forger_vm::canary::{self, Verdict};
 use forger_vm::kernel::Kernel;
@@ -22,6 +23,9 @@ const KERNELS: &str = "FORGER_TEST_KERNELS";
 
 /// The most output of a job that is kept, in bytes.
 const LIMIT: usize = 1 << 20;
+
+/// How long a kernel may take to start: an emulated machine on a busy one takes its time.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// How often KVM is tried where it has to work: an emulated machine can have to wait for its turn each time.
 const TRIES: usize = 20;
@@ -96,6 +100,7 @@ fn every_kernel_runs_on_one_and_on_two_processors() {
         for cpus in [1, 2] {
             let options = Options {
                 cpus,
+                boot_limit: PATIENCE,
                 ..root.options()
             };
             let guest = Guest::boot(&backend, options).unwrap();

@@ -1,7 +1,7 @@
 //! Guests that end themselves: why is said, and at once.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use forger_vm::kvm::Kvm;
 use forger_vm::{Cause, Error, Event, Guest, Options};

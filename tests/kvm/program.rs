@@ -6,7 +6,7 @@ use forger_tests::process::Run;
 use super::*;
 
 /// How long a run may take in seconds: on an emulated machine many times what it takes elsewhere.
-const PATIENCE: u64 = 300;
+const LIMIT_SECONDS: u64 = 300;
 
 /// What runs of forger have: a store of their own with the first kernel of the tests, and a root.
 struct Program {
@@ -31,7 +31,7 @@ impl Program {
             let add = forger().args(["kernel", "add", "--default", "--no-sync", "-q"]);
             let add = add.arg(&path).arg("--modules").arg(modules.join(&release));
             add.env("FORGER_STORE", scratch.path("store"))
-                .limit(PATIENCE)
+                .limit(LIMIT_SECONDS)
                 .ok();
         }
         Some(Self {
@@ -47,7 +47,7 @@ impl Program {
             .args(arguments)
             .env("FORGER_STORE", self.scratch.path("store"))
             .env("XDG_RUNTIME_DIR", &self.verdict)
-            .limit(PATIENCE)
+            .limit(LIMIT_SECONDS)
     }
 
     /// Prepares to run a command in a guest.
