@@ -26,7 +26,7 @@ pub const HEADER_LEN: usize = 20;
 const CHECKED: usize = 16;
 
 /// The longest payload in bytes.
-pub const MAX_PAYLOAD: usize = 256 << 10;
+pub const MAX_PAYLOAD: usize = 512 << 10;
 
 /// One frame that arrived whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,4 +64,4 @@ pub const VERSION: u16 = 1;
 pub const WINDOW: u32 = 1 << 20;
 
 /// The most bytes of content in one [`Message::Data`].
-pub const MAX_DATA: usize = 128 << 10;
+pub const MAX_DATA: usize = 256 << 10;

@@ -33,7 +33,7 @@ pub(super) struct Ends {
 }
 
 /// Room in a pipe in bytes.
-const PIPE: usize = 512 << 10;
+const PIPE: usize = 1 << 20;
 
 /// What no job may do unless it is privileged: change the kernel, or reach around it.
 const WITHHELD: [CapabilitySet; 2] = [CapabilitySet::SYS_MODULE, CapabilitySet::SYS_RAWIO];
