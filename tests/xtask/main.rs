@@ -23,7 +23,7 @@ usage: cargo xtask CHORE
   ci               what CI runs: fmt, clippy, doc, deny, fuzz targets for some seconds, test, test-kvm
   full             the long tests, many generated archives, long fuzzing, the bench
   bench [N] [small] forger against its peers, N rounds (default 5), on a small or large Debian; with
-                   `inspect`, `convert`, `disk`, `edits`, `registry` or `guest` that part alone
+                   `inspect`, `convert`, `disk`, `edits`, `registry`, `guest` or `kvm` that part alone
   fuzz [SECONDS [TARGET]] builds the fuzz targets and runs each, or one, for so long (default 10)
   iotests [TEST..] QEMU's own tests of qcow2, with forger in the place of qemu-img's create and convert
   test-kvm [TEST..] machines on KVM, in an emulated machine that has it: no /dev/kvm is needed here
@@ -50,6 +50,8 @@ fn main() -> ExitCode {
         ("iotests", only) => iotests::run(only),
         ("test-kvm", filter) => test_kvm::run(filter),
         ("testdata", []) => testdata::run(),
+        // What the bench of machines on KVM does in the outer machine.
+        (bench::INSIDE, rest) => bench::inside(rest),
         _ => {
             print!("{CHORES}");
             return if chore.is_empty() {

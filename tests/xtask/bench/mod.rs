@@ -9,6 +9,7 @@ mod edits;
 mod guest;
 mod inputs;
 mod inspect;
+mod kvm;
 mod measure;
 mod oci;
 mod registry;
@@ -28,6 +29,10 @@ use report::Report;
 /// How many rounds of each race are run unless the user says.
 const ROUNDS: usize = 5;
 
+/// The chore that measures in the outer machine, and what it does.
+pub(crate) const INSIDE: &str = "bench-kvm-inside";
+pub(crate) use kvm::inside::run as inside;
+
 /// Where everything of a bench stands.
 struct Bench {
     forger: PathBuf,
@@ -38,7 +43,7 @@ struct Bench {
 }
 
 /// Runs the bench: `args` are the number of rounds, `small`, and `inspect`, `convert`, `disk`, `edits`, `oci`,
-/// `registry` or `guest` for that part alone, if given.
+/// `registry`, `guest` or `kvm` for that part alone, if given.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let small = args.iter().any(|arg| arg == "small");
     let rounds = args
@@ -95,6 +100,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         report.print();
         return Ok(());
     }
+    if args.iter().any(|arg| arg == "kvm") {
+        bench.kvm(&mut report)?;
+        report.print();
+        return Ok(());
+    }
     bench.images(&mut report)?;
     bench.bundles(&mut report)?;
     bench.folders(&mut report)?;
@@ -106,6 +116,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     bench.registry(&mut report)?;
     bench.oci(&mut report)?;
     bench.guests(&mut report)?;
+    bench.kvm(&mut report)?;
     bench.memory(&mut report)?;
     bench.peers(&mut report)?;
     report.print();

@@ -9,6 +9,7 @@ pub(super) struct Report {
     lines: Vec<String>,
     memory: Vec<String>,
     differences: Vec<String>,
+    facts: Vec<String>,
 }
 
 impl Report {
@@ -29,12 +30,13 @@ impl Report {
             lines,
             memory: Vec::new(),
             differences: Vec::new(),
+            facts: Vec::new(),
         }
     }
 
     /// Runs a race and notes its result.
     pub(super) fn race(&mut self, race: Race) -> Outcome {
-        self.note(&race, &race.run()?);
+        self.finished(race.title, race.goal, &race.run()?);
         Ok(())
     }
 
@@ -42,7 +44,7 @@ impl Report {
     /// in MB/s is expected, or nothing, which may take at most so many seconds.
     pub(super) fn difference(&mut self, race: Race, bytes: u64, goal: f64) -> Outcome {
         let results = race.run()?;
-        self.note(&race, &results);
+        self.finished(race.title, race.goal, &results);
         if let [more, less, ..] = &results[..]
             && more.failure.is_none()
             && less.failure.is_none()
@@ -60,11 +62,12 @@ impl Report {
         Ok(())
     }
 
-    fn note(&mut self, race: &Race, results: &[Standing]) {
+    /// Notes what came of a race.
+    pub(super) fn finished(&mut self, title: &str, goal: Option<f64>, results: &[Standing]) {
         let first = results.first().map_or(f64::NAN, Standing::median);
         for (i, result) in results.iter().enumerate() {
             let name = result.name.replace('|', "\\|");
-            let title = if i == 0 { race.title } else { "" };
+            let title = if i == 0 { title } else { "" };
             if let Some(failure) = &result.failure {
                 self.lines
                     .push(format!("| {title} | {name} | failed: {failure} | | | | |"));
@@ -79,8 +82,7 @@ impl Report {
             } else {
                 format!("{:.2}", first / result.median())
             };
-            let goal = race
-                .goal
+            let goal = goal
                 .filter(|_| i == 1)
                 .map_or(String::new(), |goal| goal.to_string());
             self.lines.push(format!(
@@ -92,6 +94,12 @@ impl Report {
                 result.size,
             ));
         }
+    }
+
+    /// Notes something that was measured by itself, or why it was not.
+    pub(super) fn fact(&mut self, what: &str, measured: Result<String, String>, goal: &str) {
+        let measured = measured.unwrap_or_else(|why| why);
+        self.facts.push(format!("| {what} | {measured} | {goal} |"));
     }
 
     /// Notes a peak of memory in KiB.
@@ -107,6 +115,12 @@ impl Report {
             println!(
                 "\n| first contestant beyond the second | median | goal |\n|---|---|---|\n{}",
                 self.differences.join("\n")
+            );
+        }
+        if !self.facts.is_empty() {
+            println!(
+                "\n| measured by itself | median | goal |\n|---|---|---|\n{}",
+                self.facts.join("\n")
             );
         }
         println!(

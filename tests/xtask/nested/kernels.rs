@@ -12,7 +12,7 @@ use super::done;
 use crate::Outcome;
 
 /// Parts of a kernel's modules that guests or their host may need.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 15] = [
     "kernel/drivers/virtio",
     "kernel/drivers/block",
     "kernel/drivers/char",
@@ -25,6 +25,9 @@ const PARTS: [&str; 12] = [
     "kernel/lib",
     "kernel/arch/x86",
     "kernel/virt",
+    "kernel/net/core/failover.ko",
+    "kernel/drivers/net/net_failover.ko",
+    "kernel/drivers/net/virtio_net.ko",
 ];
 
 /// Where a bzImage says how long its setup is, in sectors less one; where its payload begins behind that; and how long

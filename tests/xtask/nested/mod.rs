@@ -70,8 +70,10 @@ pub(crate) struct Nested {
     pub(crate) limit: u64,
     /// Its memory in MiB.
     pub(crate) memory: u32,
-    /// Further arguments of QEMU's.
-    pub(crate) arguments: Vec<String>,
+    /// What makes its disk.
+    pub(crate) forger: PathBuf,
+    /// Its network, as QEMU's arguments.
+    pub(crate) network: &'static [&'static str],
 }
 
 impl Nested {
@@ -86,7 +88,8 @@ impl Nested {
             folder,
             limit: 1200,
             memory: 2560,
-            arguments: Vec::new(),
+            forger: target_dir().join("debug/forger"),
+            network: &["-nic", "none"],
         };
         let root = nested.root();
         for dir in FOLDERS {
@@ -150,7 +153,7 @@ impl Nested {
     /// Adds Debian's smallest as an image, `/root.ext4`.
     pub(crate) fn add_debian(&self) -> Outcome {
         let minbase = rootfs::minbase().ok_or("Debian's smallest cannot be fetched here")?;
-        let mkfs = Run::new(forger()).args(["mkfs", "-q", "--no-sync", "--size", "1G"]);
+        let mkfs = Run::new(&self.forger).args(["mkfs", "-q", "--no-sync", "--size", "1G"]);
         let mkfs = mkfs.arg(minbase).arg(self.root().join("root.ext4"));
         done(mkfs.limit(300))
     }
@@ -160,7 +163,7 @@ impl Nested {
     pub(crate) fn run(self, command: &str) -> Result<String, Box<dyn Error>> {
         fs::write(self.root().join("command"), command)?;
         let disk = self.folder.join("outer.ext4");
-        let mkfs = Run::new(forger()).args(["mkfs", "-q", "--no-sync", "--size", "6G"]);
+        let mkfs = Run::new(&self.forger).args(["mkfs", "-q", "--no-sync", "--size", "6G"]);
         let mkfs = mkfs.arg(self.root()).arg(&disk);
         step::run("the outer disk", mkfs.limit(600))?;
         eprintln!("=== the outer machine");
@@ -175,8 +178,8 @@ impl Nested {
             .arg("-kernel")
             .arg(self.kernel())
             .args(["-append", LINE, "-drive", &drive])
-            .args(["-device", "nvme,drive=disk,serial=1", "-nic", "none"])
-            .args(&self.arguments)
+            .args(["-device", "nvme,drive=disk,serial=1"])
+            .args(self.network)
             .limit(self.limit)
             .try_output();
         // Whatever became of it: what it said tells most.
@@ -191,14 +194,9 @@ impl Nested {
         match verdict {
             Some("0") => Ok(said),
             Some(status) => Err(format!("the command failed with status {status}").into()),
-            None => Err("the outer machine ended before its command".into()),
+            None => Err(format!("the outer machine ended before its command: {outer}").into()),
         }
     }
-}
-
-/// Returns the program that makes disks.
-fn forger() -> PathBuf {
-    target_dir().join("debug/forger")
 }
 
 fn done(run: Run) -> Outcome {

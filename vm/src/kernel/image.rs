@@ -48,6 +48,8 @@ pub struct Image {
 
 /// The header of a boot protocol from 2.00 on.
 const HDRS: usize = 0x202;
+/// How much of a bzImage says what it is: its version stands where 16 bits, from 0x200 on, point to.
+pub(super) const HEAD: u64 = 0x200 + 0x1_0000 + 128;
 /// Where a pointer to the version stands, less 0x200.
 const VERSION_POINTER: usize = 0x20e;
 /// What an arm64 Image has at byte 56.
@@ -65,10 +67,7 @@ impl Image {
     /// # Errors
     /// [`Error::NotAKernel`].
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
-        if bytes
-            .get(HDRS..)
-            .is_some_and(|rest| rest.starts_with(b"HdrS"))
-        {
+        if is_known_by_head(bytes) {
             return Ok(Self {
                 format: Format::BzImage,
                 architecture: Architecture::X86_64,
@@ -97,6 +96,12 @@ impl Image {
             release: Some(release),
         })
     }
+}
+
+/// Tells whether the first [`HEAD`] bytes say all that is to be known: those of a bzImage do.
+pub(super) fn is_known_by_head(bytes: &[u8]) -> bool {
+    let header = bytes.get(HDRS..);
+    header.is_some_and(|rest| rest.starts_with(b"HdrS"))
 }
 
 fn bzimage_release(bytes: &[u8]) -> Option<String> {

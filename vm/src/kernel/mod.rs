@@ -63,8 +63,15 @@ impl Kernel {
     /// # Errors
     /// A file that cannot be read or is none.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|error| Error::file(path.display(), error))?;
-        let bytes = bounded(file, &path.display().to_string())?;
+        let failed = |error| Error::file(path.display(), error);
+        let file = File::open(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        let head = (&file).take(image::HEAD).read_to_end(&mut bytes);
+        head.map_err(failed)?;
+        // As a rule there is no need to look at all of it.
+        if !image::is_known_by_head(&bytes) {
+            bytes.append(&mut bounded(file, &path.display().to_string())?);
+        }
         Ok(Self {
             path: path.to_owned(),
             image: Image::read(&bytes)?,
