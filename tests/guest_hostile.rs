@@ -173,7 +173,7 @@ fn a_signal_while_a_guest_starts_ends_it_within_moments() {
 #[test]
 fn a_killed_forger_leaves_no_process_and_no_file() {
     let Some(tar) = tar() else { return };
-    killed(run(&["-i"], &tar));
+    killed(run(&[], &tar));
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_killed_forger_leaves_nothing_of_an_emulated_machine_either() {
     };
     let scratch = Scratch::new();
     let store = kept(&package, &scratch);
-    killed(run(&["-i", "--backend", "qemu-tcg"], &tar).env("FORGER_STORE", store));
+    killed(run(&["--backend", "qemu-tcg"], &tar).env("FORGER_STORE", store));
 }
 
 /// Kills forger while its guest runs, or starts: five seconds later nothing of it is left.
@@ -195,7 +195,7 @@ fn killed(run: Run) {
     open(scratch.root());
     let running = run
         .env("TMPDIR", scratch.root())
-        .args(["--", "sh", "-c", "echo up; cat"])
+        .args(["--", "sh", "-c", "echo up; sleep 100"])
         .limit(150)
         .start()
         .unwrap();
