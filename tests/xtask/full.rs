@@ -1,7 +1,7 @@
 //! `cargo xtask full`: everything that takes long.
 
 use crate::step::{self, cargo};
-use crate::{Outcome, bench, fuzz, iotests, suite};
+use crate::{Outcome, bench, fuzz, iotests, suite, test_kvm};
 
 /// Generated archives to judge, and seconds for each fuzz target.
 const CASES: &str = "1000";
@@ -10,6 +10,7 @@ const FUZZ_SECONDS: u64 = 600;
 pub(crate) fn run() -> Outcome {
     suite::run(&[])?;
     suite::run_ignored()?;
+    test_kvm::run(&["--include-ignored".to_owned(), "kvm::".to_owned()])?;
     let property = [
         "test",
         "--package",
