@@ -5,6 +5,7 @@
     clippy::as_conversions
 )]
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,6 +19,12 @@ use crate::Disk;
 
 /// Data pass in pieces of so many bytes.
 const PIECE: usize = 256 << 10;
+
+thread_local! {
+    /// Room for a piece: a thread that serves requests makes it once, not for each of them.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Length of the serial number that a driver gets, in bytes.
 const ID_LEN: u64 = 20;
 
@@ -180,11 +187,23 @@ fn pieces(offset: u64, len: u64, mut each: impl FnMut(u64, &mut [u8]) -> Status)
         return Status::IoError;
     }
     let room = usize::try_from(len).unwrap_or(PIECE).min(PIECE);
-    let mut buffer = vec![0; room];
+    let mut buffer = ROOM.take();
+    buffer.resize(room.max(buffer.len()), 0);
+    let status = in_pieces(offset, len, &mut buffer, &mut each);
+    ROOM.set(buffer);
+    status
+}
+
+fn in_pieces(
+    offset: u64,
+    len: u64,
+    buffer: &mut [u8],
+    each: &mut dyn FnMut(u64, &mut [u8]) -> Status,
+) -> Status {
     let mut done = 0_u64;
     while done < len {
-        let left = usize::try_from(len.saturating_sub(done)).unwrap_or(room);
-        let piece = left.min(room);
+        let left = usize::try_from(len.saturating_sub(done)).unwrap_or(PIECE);
+        let piece = left.min(buffer.len());
         let (Some(at), Some(part)) = (offset.checked_add(done), buffer.get_mut(..piece)) else {
             return Status::IoError;
         };
