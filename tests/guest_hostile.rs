@@ -78,8 +78,7 @@ fn links_and_holes_of_a_returned_tree_are_what_they_are_and_nothing_more() {
     // A link that leads out, something below a folder of its name, a file of a terabyte.
     let script = "ln -s ../../../../../../tmp /srv/out; mkdir /srv/real; mount --bind /srv/real /srv/out || true; \
                   truncate -s 1T /srv/hole; mknod /srv/disk b 8 0";
-    let output = run(&["--to-tar"], &tar)
-        .arg(&archive)
+    let output = run(&["--to-tar", archive.to_str().unwrap()], &tar)
         .args(["--", "sh", "-c", script])
         .output();
     assert!(output.status.success(), "{output}");
