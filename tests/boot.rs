@@ -55,6 +55,16 @@ fn disk(tar: &Path, out: &Path, args: &[&str]) -> Output {
         .output()
 }
 
+/// Has sfdisk lay out a disk of 1 GiB as its script says; returns the disk, and what sfdisk dumps of it.
+fn modelled(scratch: &Scratch, script: &str) -> (PathBuf, PathBuf) {
+    let model = scratch.path("model.raw");
+    fs::File::create(&model).unwrap().set_len(1 << 30).unwrap();
+    let lay_out = Run::new("sfdisk").arg("--quiet").arg(&model);
+    lay_out.stdin(script).ok();
+    let json = Run::new("sfdisk").arg("--json").arg(&model).ok();
+    (model, scratch.file("layout.json", json.stdout))
+}
+
 fn partition(disk: &Path, name: &str, out: &Path) {
     let part = format!("{}#{name}", disk.display());
     forger()

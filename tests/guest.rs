@@ -266,14 +266,10 @@ fn apt_installs_a_package_through_the_proxy_and_the_result_is_whole() {
 #[test]
 #[ignore = "minutes of an emulated machine"]
 fn apt_installs_a_package_in_an_emulated_machine_too() {
-    if !tools::present(&["qemu-system-x86_64"]) {
-        return;
-    }
-    let (Some(tar), Some(package)) = (tar(), packages::cloud_kernel()) else {
+    let scratch = Scratch::new();
+    let Some((tar, store)) = emulated(&scratch) else {
         return;
     };
-    let scratch = Scratch::new();
-    let store = kept(&package, &scratch);
     installed(&tar, &["--backend", "qemu-tcg"], Some(&store), 1700);
 }
 
@@ -379,8 +375,17 @@ pub(crate) fn open(folder: &Path) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
 }
 
+/// Returns what guests of QEMU are made of, an archive and a store with a kernel; nothing where they cannot be.
+pub(crate) fn emulated(scratch: &Scratch) -> Option<(PathBuf, PathBuf)> {
+    if !tools::present(&["qemu-system-x86_64"]) {
+        return None;
+    }
+    let (tar, package) = (tar()?, packages::cloud_kernel()?);
+    Some((tar, kept(&package, scratch)))
+}
+
 /// Keeps a package's kernel in a store that everybody may read; returns it.
-pub(crate) fn kept(package: &Path, scratch: &Scratch) -> PathBuf {
+fn kept(package: &Path, scratch: &Scratch) -> PathBuf {
     open(scratch.root());
     let store = scratch.path("store");
     let add = forger().args(["kernel", "add", "--no-sync"]).arg(package);

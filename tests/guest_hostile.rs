@@ -7,9 +7,8 @@ use rustix::process::Signal;
 
 use forger_tests::process::{Output, Run};
 use forger_tests::scratch::Scratch;
-use forger_tests::{packages, tools};
 
-use crate::guest::{kept, open, run, tar};
+use crate::guest::{emulated, open, run, tar};
 
 /// Runs a script in a guest, whose root is to become a tar, an image and a list of what changed; nothing of
 /// them may come to be. Returns what forger said.
@@ -177,14 +176,10 @@ fn a_killed_forger_leaves_no_process_and_no_file() {
 
 #[test]
 fn a_killed_forger_leaves_nothing_of_an_emulated_machine_either() {
-    if !tools::present(&["qemu-system-x86_64"]) {
-        return;
-    }
-    let (Some(tar), Some(package)) = (tar(), packages::cloud_kernel()) else {
+    let scratch = Scratch::new();
+    let Some((tar, store)) = emulated(&scratch) else {
         return;
     };
-    let scratch = Scratch::new();
-    let store = kept(&package, &scratch);
     killed(run(&["--backend", "qemu-tcg"], &tar).env("FORGER_STORE", store));
 }
 

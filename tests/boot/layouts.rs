@@ -9,7 +9,7 @@ use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
 
 use super::partitions::dump;
-use super::{cat, disk, fake, partition};
+use super::{cat, disk, fake, modelled, partition};
 
 /// Writes definitions of a boot partition, a root, a home of SOURCE's files, swap and free space.
 pub(super) fn definitions(scratch: &Scratch) -> PathBuf {
@@ -42,8 +42,6 @@ pub(super) fn definitions(scratch: &Scratch) -> PathBuf {
 fn a_disk_is_laid_out_as_a_dump_says() {
     need!("sfdisk", "e2fsck", "fsck.vfat", "blkid");
     let scratch = Scratch::new();
-    let model = scratch.path("model.raw");
-    fs::File::create(&model).unwrap().set_len(1 << 30).unwrap();
     // Neither aligned nor without gaps; 300 MiB of root with attributes, and a partition of each kind.
     let script = "label: gpt\nlabel-id: 11111111-2222-4333-8444-555555555555\n\
         start=2050, size=409600, type=U, name=boot, uuid=21111111-2222-4333-8444-555555555555\n\
@@ -51,13 +49,7 @@ fn a_disk_is_laid_out_as_a_dump_says() {
         start=1200000, size=40000, type=S, name=pages\n\
         start=1300000, size=40000, type=933AC7E1-2EB4-4F13-B844-0E14E2AEF915, name=people\n\
         start=1400000, size=40000, type=L, name=spare\n";
-    Run::new("sfdisk")
-        .arg("--quiet")
-        .arg(&model)
-        .stdin(script)
-        .ok();
-    let json = Run::new("sfdisk").arg("--json").arg(&model).ok();
-    let layout = scratch.file("layout.json", json.stdout);
+    let (model, layout) = modelled(&scratch, script);
     let layout = layout.display().to_string();
     let folder = scratch.path("folder");
     fs::create_dir(&folder).unwrap();

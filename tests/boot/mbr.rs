@@ -1,7 +1,5 @@
 //! Disks with a master boot record.
 
-use std::fs;
-
 use forger_tests::forger::forger;
 use forger_tests::judge::assert_clean;
 use forger_tests::need;
@@ -10,7 +8,7 @@ use forger_tests::scratch::Scratch;
 use serde_json::Value;
 
 use super::partitions::dump;
-use super::{cat, disk, fake, partition};
+use super::{cat, disk, fake, modelled, partition};
 
 /// Returns type and active flag of each partition, as sfdisk says them.
 fn kinds(dump: &Value) -> Vec<(String, bool)> {
@@ -126,21 +124,13 @@ fn a_signature_can_be_chosen_and_equal_input_gives_equal_records() {
 fn a_disk_is_laid_out_as_a_dump_of_an_mbr_says() {
     need!("sfdisk", "e2fsck", "fsck.vfat");
     let scratch = Scratch::new();
-    let model = scratch.path("model.raw");
-    fs::File::create(&model).unwrap().set_len(1 << 30).unwrap();
     let script = "label: dos\nlabel-id: 0x0badcafe\n\
         start=2050, size=409600, type=ef\n\
         start=500000, size=614403, type=83, bootable\n\
         start=1200000, size=300000, type=5\n\
         start=1202048, size=40000, type=82\n\
         start=1300001, size=40000, type=83\n";
-    Run::new("sfdisk")
-        .arg("--quiet")
-        .arg(&model)
-        .stdin(script)
-        .ok();
-    let json = Run::new("sfdisk").arg("--json").arg(&model).ok();
-    let layout = scratch.file("layout.json", json.stdout);
+    let (model, layout) = modelled(&scratch, script);
     let out = scratch.path("disk.raw");
     let made = disk(
         &fake(&scratch),

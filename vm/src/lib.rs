@@ -48,7 +48,7 @@ pub mod proxy;
 mod scratch;
 mod transfer;
 
-pub use forger_wire::{Ended, Job, Limit, Resource, Terminal};
+pub use forger_wire::{Ended, Job, Limit, MAX_DATA, Resource, Terminal};
 
 #[cfg(target_arch = "x86_64")]
 pub use backend::kvm;

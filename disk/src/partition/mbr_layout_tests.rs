@@ -40,6 +40,12 @@ fn planned(layout: &Layout) -> Planned {
     planned
 }
 
+/// Returns the partitions' numbers.
+fn numbers(disk: &Planned) -> Vec<u32> {
+    let partitions = disk.table.partitions.iter();
+    partitions.map(|part| part.number).collect()
+}
+
 #[test]
 fn up_to_four_partitions_are_primary() {
     let mut parts = vec![
@@ -96,13 +102,7 @@ fn more_than_four_are_three_and_logical_ones() {
     let content: Arc<dyn BlockRead> = Arc::new(vec![9; 10]);
     layout.parts[4].content = Some(content);
     let disk = planned(&layout);
-    let numbers: Vec<u32> = disk
-        .table
-        .partitions
-        .iter()
-        .map(|part| part.number)
-        .collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(numbers(&disk), [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(disk.table.partitions[3].kind, Kind::Mbr(0x0f));
     let at = |part: usize| &disk.table.partitions[layout.index(part)];
     assert_eq!((at(2).number, at(3).number, at(6).number), (3, 5, 8));
@@ -127,13 +127,7 @@ fn more_than_four_are_three_and_logical_ones() {
     };
     let disk = planned(&layout);
     assert_eq!(disk.table.scheme, Scheme::Mbr(0xdead_beef));
-    let numbers: Vec<u32> = disk
-        .table
-        .partitions
-        .iter()
-        .map(|part| part.number)
-        .collect();
-    assert_eq!(numbers, [1, 2, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(numbers(&disk), [1, 2, 5, 6, 7, 8, 9, 10]);
 }
 
 #[test]

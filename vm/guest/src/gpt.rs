@@ -1,7 +1,6 @@
-//! As much of a partition table as tells which partition has a GUID, or which disk a signature.
+//! As much of a GUID partition table as tells which partition has a GUID.
 //!
-//! UEFI Specification, 5.2 and 5.3: a master boot record stands in the first sector, the header of a GUID
-//! partition table in the second.
+//! UEFI Specification, 5.3: the header stands in the second sector.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -35,27 +34,6 @@ pub(crate) fn guid(text: &str) -> Option<[u8; 16]> {
         at += bytes.len();
     }
     Some(guid)
-}
-
-/// Reads what stands for a GUID where a disk has a master boot record: its signature and the partition's
-/// number.
-pub(crate) fn record(text: &str) -> Option<(u32, u32)> {
-    let (signature, number) = text.split_once('-')?;
-    let hex = |digits: &str, len: usize| {
-        let all = digits.len() == len && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        all.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
-    };
-    let (signature, number) = (hex(signature, 8)?, hex(number, 2)?);
-    (signature != 0 && number != 0).then_some((signature, number))
-}
-
-/// Tells whether a disk has a master boot record with a signature.
-pub(crate) fn is_signed(disk: &File, signature: u32) -> bool {
-    let (mut found, mut end) = ([0; 4], [0; 2]);
-    disk.read_exact_at(&mut found, 0x1b8).is_ok()
-        && disk.read_exact_at(&mut end, 0x1fe).is_ok()
-        && u32::from_le_bytes(found) == signature
-        && end == [0x55, 0xaa]
 }
 
 /// Returns the number, from 1, of the partition with a GUID on a disk; nothing where there is no table, or

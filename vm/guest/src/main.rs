@@ -14,6 +14,7 @@ mod early;
 mod gpt;
 mod jobs;
 mod loopback;
+mod mbr;
 mod power;
 mod proxy;
 mod root;

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use rustix::mount::{MountFlags, mount, mount_move};
 
 use crate::device::explained;
-use crate::gpt;
+use crate::{gpt, mbr};
 
 /// Where the root is mounted before it becomes the root.
 const NEW_ROOT: &str = "/newroot";
@@ -69,7 +69,7 @@ impl Root {
         let device = match named.split_once('=') {
             Some(("PARTUUID", id)) => gpt::guid(id)
                 .map(Device::Partition)
-                .or_else(|| gpt::record(id).map(|(disk, number)| Device::Numbered(disk, number))),
+                .or_else(|| mbr::partuuid(id).map(|(disk, number)| Device::Numbered(disk, number))),
             Some(("UUID", uuid)) => self::uuid(uuid).map(Device::Filesystem),
             _ if named.starts_with("/dev/") => Some(Device::Path(named.into())),
             _ => None,
@@ -188,7 +188,7 @@ impl Device {
             }),
             Self::Numbered(signature, number) => names().iter().find_map(|disk| {
                 partition(disk, |file, _| {
-                    gpt::is_signed(file, *signature).then_some(*number)
+                    mbr::is_signed(file, *signature).then_some(*number)
                 })
             }),
         }
@@ -293,8 +293,8 @@ mod tests {
         assert_eq!(gpt::partition(&file, 512, &[8; 16]), None);
         assert_eq!(gpt::partition(&file, 4096, &guid), None);
         file.write_all_at(&[4, 3, 2, 1], 0x1b8).unwrap();
-        assert!(!gpt::is_signed(&file, 0x0102_0304));
+        assert!(!mbr::is_signed(&file, 0x0102_0304));
         file.write_all_at(&[0x55, 0xaa], 0x1fe).unwrap();
-        assert!(gpt::is_signed(&file, 0x0102_0304));
+        assert!(mbr::is_signed(&file, 0x0102_0304));
     }
 }

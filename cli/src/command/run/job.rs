@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use forger_vm::{Ended, Event, Guest, Input, Job, Process};
+use forger_vm::{Ended, Event, Guest, Input, Job, MAX_DATA, Process};
 use rustix::pipe::fcntl_setpipe_size;
 
 use super::Args;
@@ -20,9 +20,6 @@ pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// How long the command may take to end once it was asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How much of standard input is passed on at once, in bytes: a frame's worth.
-const PIECE: usize = 256 << 10;
 
 /// Where programs are looked for, unless `--env PATH=…` says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -128,10 +125,10 @@ fn feed(mut input: Input) -> Result<(), Failure> {
     std::thread::Builder::new()
         .name("standard input".to_owned())
         .spawn(move || {
-            let mut piece = vec![0; PIECE];
+            let mut piece = vec![0; MAX_DATA];
             let mut stdin = io::stdin().lock();
             // What is no pipe, or stays narrow, comes in smaller pieces.
-            let _ = fcntl_setpipe_size(io::stdin(), PIECE * 4);
+            let _ = fcntl_setpipe_size(io::stdin(), MAX_DATA * 4);
             // The command may end before it has read everything.
             while let Ok(len @ 1..) = stdin.read(&mut piece) {
                 if input.write_all(&piece[..len]).is_err() {
