@@ -88,7 +88,7 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
     }
     if backend.is_emulation() {
         console.say(
-            "warning: the guest is emulated, without KVM: expect it to take 10 to 30 times as long as this machine",
+            "warning: the guest is emulated, without KVM: expect it to take 6 to 40 times as long as this machine",
         );
     }
     console.end_phase();
