@@ -97,6 +97,34 @@ fn mkfs_runs_as_nobody_alone_and_gives_the_bytes_root_gets() {
 }
 
 #[test]
+fn disk_and_convert_run_as_nobody_alone_and_give_the_bytes_root_gets() {
+    need!("root", "setpriv", "strace", "cmp");
+    let nobodys = Nobodys::new();
+    let log = nobodys.scratch.path("log");
+    let make = |prepare: &dyn Fn() -> Run, name: &str| {
+        let (image, disk) = (
+            nobodys.scratch.path(&format!("{name}.qcow2")),
+            nobodys.scratch.path(&format!("{name}.vhdx")),
+        );
+        let run = prepare()
+            .arg("disk")
+            .arg(&nobodys.tar)
+            .arg("-o")
+            .arg(&image);
+        run.args(["--compress", "zstd", "--boot", "none", "--arch", "x86_64"])
+            .ok();
+        prepare().arg("convert").arg(&image).arg(&disk).ok();
+        [image, disk]
+    };
+    let theirs = make(&|| nobodys.traced(&log), "nobody");
+    assert_single_process(&log);
+    let roots = make(&forger::forger, "root");
+    for (theirs, roots) in theirs.iter().zip(&roots) {
+        Run::new("cmp").arg(theirs).arg(roots).ok();
+    }
+}
+
+#[test]
 fn make_bundle_from_a_pipe_runs_as_nobody_alone_and_gives_the_bytes_root_gets() {
     need!("root", "setpriv", "strace", "cmp");
     let nobodys = Nobodys::new();

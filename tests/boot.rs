@@ -4,8 +4,10 @@ mod initrds;
 mod layouts;
 mod machines;
 mod mbr;
+mod outputs;
 mod partitions;
 mod sealed;
+mod unified;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -209,26 +211,6 @@ fn what_is_written_at_once_is_what_is_streamed_and_needs_no_temporary_file() {
             fs::remove_file(file).unwrap();
         }
     }
-}
-
-#[test]
-fn a_disk_has_the_size_that_was_asked_for_and_its_root_fills_it() {
-    need!("sgdisk", "e2fsck");
-    let scratch = Scratch::new();
-    let out = scratch.path("disk.raw");
-    let made = disk(
-        &fake(&scratch),
-        &out,
-        &["--size", "1G", "--esp-size", "128M"],
-    );
-    assert!(made.status.success(), "{made}");
-    assert_eq!(fs::metadata(&out).unwrap().len(), 1 << 30);
-    let judged = Run::new("sgdisk").arg("-v").arg(&out).ok();
-    assert!(judged.text().contains("No problems found"), "{judged}");
-    let root = scratch.path("root");
-    partition(&out, "root", &root);
-    assert_clean(&root);
-    assert_eq!(fs::metadata(&root).unwrap().len(), (1024 - 128 - 2) << 20);
 }
 
 #[test]

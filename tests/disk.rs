@@ -215,6 +215,30 @@ fn compare_tells_what_qemu_img_compare_tells() {
 }
 
 #[test]
+fn a_path_inside_is_refused_where_a_whole_disk_is_meant() {
+    let scratch = Scratch::new();
+    let disk = raw(&scratch, "disk.raw");
+    let inside = format!("{}:/etc/motd", disk.display());
+    let out = scratch.path("out.raw").display().to_string();
+    for args in [
+        &["info", &inside][..],
+        &["check", &inside],
+        &["measure", &inside],
+        &["convert", &inside, &out],
+        &["compare", &inside, &inside],
+        &["serve", &inside, "--socket", &out],
+        &["verity", &inside, "--hash-file", &out],
+        &["resize", &inside, "+1M"],
+    ] {
+        let refused = forger().args(args).output();
+        assert_eq!(refused.status.code(), Some(2), "{args:?}: {refused}");
+        let said = refused.errors();
+        assert!(said.contains("leave out :/etc/motd"), "{args:?}: {said}");
+        assert!(!Path::new(&out).exists(), "{args:?}");
+    }
+}
+
+#[test]
 fn snapshots_are_listed_and_the_active_state_is_read() {
     need!("qemu-img");
     let scratch = Scratch::new();

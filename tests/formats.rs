@@ -158,7 +158,14 @@ fn what_is_streamed_needs_no_temporary_file() {
         }
     }
     // From standard input.
-    for from in ["a.raw", "b.raw.zst", "c.img.gz", "h.vhd", "l.vmdk"] {
+    for from in [
+        "a.raw",
+        "b.raw.zst",
+        "c.img.gz",
+        "o.raw.xz",
+        "h.vhd",
+        "l.vmdk",
+    ] {
         for to in ["to.raw", "to.vhd", "to.qcow2", "to.raw.zst", "to.vmdk"] {
             let args = match to {
                 "to.vhd" => &["--format", "vhd-fixed"][..],

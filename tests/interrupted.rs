@@ -40,7 +40,25 @@ fn full_disk_is_an_error_that_leaves_nothing() {
         let run = forger().args(["make-bundle", "--name", "n", "--arch", "x86_64", "--out"]);
         run.arg(&bundle)
     };
+    let disk_of = |name: &str, args: &[&str]| {
+        let run = forger()
+            .arg("disk")
+            .arg(&tar)
+            .arg("-o")
+            .arg(disk.join(name));
+        run.args(["--boot", "none", "--arch", "x86_64"]).args(args)
+    };
+    let convert = |name: &str| forger().arg("convert").arg(&tar).arg(disk.join(name));
+    let as_raw = ["--input-format", "raw"];
     let runs = [
+        disk_of("out.raw", &[]),
+        disk_of("out.qcow2", &["--compress", "zstd"]),
+        convert("out.qcow2").args(as_raw),
+        convert("out.qcow2")
+            .args(as_raw)
+            .args(["--compress", "zstd"]),
+        convert("out.vhdx").args(as_raw),
+        convert("out.ova").args(as_raw),
         forger().arg("mkfs").arg(&tar).arg(&image),
         forger().args(["mkfs", "-"]).arg(&image).stdin_piped(&tar),
         make_bundle().arg(&tar),
@@ -92,6 +110,20 @@ fn interrupted_mkfs_leaves_nothing() {
         signalled(Signal::TERM, &["mkfs", "../fifo", "out.ext4"]),
         Some(143)
     );
+}
+
+#[test]
+fn interrupted_disk_and_convert_leave_nothing() {
+    need!("mkfifo");
+    let disk = ["disk", "../fifo", "--boot", "none", "--arch", "x86_64"];
+    for out in ["out.raw", "out.qcow2"] {
+        let args = [&disk[..], &["-o", out]].concat();
+        assert_eq!(signalled(Signal::INT, &args), Some(130), "{out}");
+    }
+    for out in ["out.raw", "out.vmdk"] {
+        let convert = ["convert", "../fifo", out];
+        assert_eq!(signalled(Signal::TERM, &convert), Some(143), "{out}");
+    }
 }
 
 #[test]

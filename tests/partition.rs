@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use forger_block::{BlockRead, FileReader, ForwardFile, Publish};
 use forger_disk::partition::{self, Kind, Layout, Part, Size};
-use forger_disk::{Unwatched, copy};
+use forger_disk::{Guid, Unwatched, copy};
 use forger_tests::forger::forger;
 use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
@@ -96,6 +96,48 @@ fn planned_tables_are_what_sgdisk_and_fdisk_want() {
         assert_eq!(sectors("start"), ours["start"].as_u64().unwrap());
         assert_eq!(sectors("size"), ours["size"].as_u64().unwrap());
     }
+}
+
+/// The types of every architecture, against a list that others keep.
+#[test]
+fn types_of_every_architecture_are_those_that_sfdisk_lists() {
+    need!("sfdisk");
+    let list = Run::new("sfdisk").args(["--label", "gpt", "--list-types"]);
+    let list = list.ok().text();
+    let plain = |text: &str| text.to_lowercase().replace(['-', ' ', '/', '(', ')'], "");
+    let mut known = 0;
+    for line in list.lines() {
+        let Some((guid, described)) = line.split_once("  ") else {
+            continue;
+        };
+        let Some((role, architecture)) = described.split_once(" (") else {
+            continue;
+        };
+        let role = match role {
+            "Linux root" | "Linux /usr" => "",
+            "Linux root verity" | "Linux /usr verity" => "verity",
+            "Linux root verity sign." | "Linux /usr verity sign." => "veritysig",
+            _ => continue,
+        };
+        let tree = if described.contains("/usr") {
+            "usr"
+        } else {
+            "root"
+        };
+        // Little-endian MIPS has no width in its name where it has 32 bits.
+        let architecture = plain(architecture).replace("mips32le", "mipsle");
+        let guid: Guid = guid.parse().unwrap();
+        let ours = Kind::Gpt(guid).name();
+        let ours = ours.unwrap_or_else(|| panic!("{line} is not known"));
+        assert_eq!(
+            plain(&ours),
+            format!("{tree}{architecture}{role}"),
+            "{line}"
+        );
+        assert_eq!(Kind::guid_named(&ours), Some(guid));
+        known += 1;
+    }
+    assert!(known >= 6 * 18, "{known}: {list}");
 }
 
 #[test]

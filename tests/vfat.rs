@@ -174,6 +174,22 @@ fn equal_input_gives_equal_bytes_in_a_file_and_on_standard_output() {
 }
 
 #[test]
+fn id_and_times_are_those_that_were_asked_for() {
+    need!("blkid", "mdir");
+    let scratch = Scratch::new();
+    let image = scratch.path("seed.img");
+    let time = "2024-05-01T12:34:56Z";
+    let args = ["--uuid", "1234-ABCD", "--time", time, "--clamp-mtime"];
+    let made = mkfs(&seed(&scratch), &image, &args);
+    assert!(made.status.success(), "{made}");
+    let said = Run::new("blkid").args(["-p", "-o", "export"]).arg(&image);
+    let said = said.ok().text();
+    assert!(said.lines().any(|line| line == "UUID=1234-ABCD"), "{said}");
+    let listed = mtools("mdir", &["::user-data"], &image).text();
+    assert!(listed.contains("2024-05-01  12:34"), "{listed}");
+}
+
+#[test]
 fn what_a_fat_cannot_hold_or_does_not_have_is_said() {
     let scratch = Scratch::new();
     let folder = seed(&scratch);

@@ -40,6 +40,24 @@ pub(crate) struct Medium {
     packed: Option<decompress::Format>,
 }
 
+/// Splits what was typed, where a disk is meant, or a partition of one.
+///
+/// # Errors
+/// A path inside, which is neither.
+pub(crate) fn address(typed: &OsStr) -> Result<Address, Failure> {
+    let address = Address::parse(typed, |path| path.exists());
+    let Some(path) = &address.path else {
+        return Ok(address);
+    };
+    let path = String::from_utf8_lossy(path);
+    let failure = Failure::usage(format!("cannot use {path} in {}", address.disk()));
+    Err(failure
+        .because("a whole image is meant here, or a partition of one")
+        .help(format!(
+            "leave out :{path}; forger cat and forger extract take files out"
+        )))
+}
+
 impl Medium {
     /// Opens what an address names: everything that reads images begins here.
     ///

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use forger_tests::forger::forger;
+use forger_tests::initramfs::initramfs;
 use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
 use forger_tests::{need, rootfs};
@@ -21,6 +22,8 @@ const LARGE_SECTORS: &str = ",logical_block_size=4096,physical_block_size=4096";
 /// Boots a disk in an emulated machine until it asks for a login; returns its console.
 pub(super) fn boot(scratch: &Scratch, disk: &Path, format: &str, device: &str) -> String {
     let console = scratch.path("console");
+    // What an earlier machine said counts for nothing.
+    let _ = fs::remove_file(&console);
     let vars = scratch.path("vars");
     fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).expect("ovmf is installed");
     let firmware = "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd";
@@ -99,11 +102,16 @@ fn debian_boots_from_a_unified_kernel_image_in_sectors_of_4096() {
     };
     let scratch = Scratch::new();
     let out = scratch.path("vm.vhdx");
+    // A second initial RAM disk, before that of the root filesystem.
+    let first = initramfs(&[("forger", 0o100_644, b"first")]);
+    let first = scratch.file("first.cpio", &first[..first.len() - 1]);
     let args = [
         "--boot",
         "uki",
         "--sector-size",
         "4096",
+        "--initrd",
+        first.to_str().unwrap(),
         "--cmdline",
         CMDLINE,
     ];
@@ -236,8 +244,8 @@ boots! {
 }
 
 #[test]
-#[ignore = "takes two minutes; cargo xtask full runs it"]
-fn debian_boots_with_swap_home_and_a_layout_of_definitions() {
+#[ignore = "takes a minute; cargo xtask full runs it"]
+fn debian_boots_with_swap_and_home() {
     need!("qemu-system-x86_64");
     let Some(tar) = rootfs::bootable() else {
         return;
@@ -257,16 +265,32 @@ fn debian_boots_with_swap_home_and_a_layout_of_definitions() {
     let said = boot(&scratch, &out, "raw", "");
     // systemd finds both by their types.
     assert!(said.contains("Adding 65532k swap"), "{said}");
+    assert_home_mounted(&said);
+}
+
+fn assert_home_mounted(said: &str) {
     let mounted = |line: &str| line.contains("Mounted") && line.contains("home.mount");
     assert!(said.lines().any(mounted), "{said}");
-    fs::remove_file(&out).unwrap();
+}
+
+#[test]
+#[ignore = "takes a minute; cargo xtask full runs it"]
+fn debian_boots_from_a_disk_laid_out_by_definitions() {
+    need!("qemu-system-x86_64");
+    let Some(tar) = rootfs::bootable() else {
+        return;
+    };
+    let scratch = Scratch::new();
     let folder = super::layouts::definitions(&scratch);
     let layout = folder.display().to_string();
     let out = scratch.path("defined.raw");
     let args = ["--size", "3G", "--layout", &layout, "--cmdline", CMDLINE];
     let made = disk(&tar, &out, &args);
     assert!(made.status.success(), "{made}");
-    boot(&scratch, &out, "raw", "");
+    let said = boot(&scratch, &out, "raw", "");
+    assert_home_mounted(&said);
+    // Its definition says NoAuto=.
+    assert!(!said.contains("Adding "), "{said}");
 }
 
 /// What dracut puts into the initial RAM disk, so that it opens a root by its root hash and lays a memory

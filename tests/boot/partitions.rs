@@ -49,7 +49,7 @@ fn swap_and_partitions_of_other_sources_are_what_their_judges_expect() {
         folder.display()
     );
     let bytes = format!(
-        "bytes:source={},format=none,attrs=no-auto+read-only",
+        "bytes:source={},format=none,attrs=no-auto+read-only+legacy-boot",
         blob.display()
     );
     let guid = "12345678-1234-4234-9234-123456789abc";
@@ -86,7 +86,7 @@ fn swap_and_partitions_of_other_sources_are_what_their_judges_expect() {
         assert_eq!(text(&part(index)["type"]), kind);
     }
     assert_eq!(text(&part(2)["attrs"]), "guid:59");
-    assert_eq!(text(&part(4)["attrs"]), "guid:60,63");
+    assert_eq!(text(&part(4)["attrs"]), "legacybiosbootable guid:60,63");
     assert_eq!(text(&part(5)["uuid"]), guid);
     let swap = scratch.path("swap");
     partition(&out, "swap", &swap);

@@ -22,6 +22,15 @@ impl Mount {
         Self::new(image, "loop,ro")
     }
 
+    /// Mounts a partition of a raw disk, an ext4 that starts at `start` and has `len` bytes, for reading only.
+    ///
+    /// # Panics
+    /// When the kernel refuses it.
+    #[must_use]
+    pub fn part_read_only(disk: &Path, start: u64, len: u64) -> Self {
+        Self::new(disk, &format!("loop,ro,offset={start},sizelimit={len}"))
+    }
+
     /// Mounts an ext4 image for reading and writing.
     ///
     /// # Panics

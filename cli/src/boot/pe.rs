@@ -354,6 +354,7 @@ mod tests {
         assert_eq!((at(2, 12), at(2, 8), at(2, 16)), (12_288, 5000, 5120));
         assert_eq!(fields.get(at(2, 20), 1).unwrap(), 7);
         assert_eq!(fields.get(layout.optional + 56, 4).unwrap(), 20_480);
+        assert_eq!(fields.get(layout.coff + 4, 4).unwrap(), 5, "the time");
         // A checksum is right when it comes out again with itself taken as 0.
         let stored = fields.get(layout.optional + 64, 4).unwrap();
         let mut zeroed = fields;

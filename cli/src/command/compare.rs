@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use forger::address::Address;
 use forger_block::BlockRead;
 use serde_json::json;
 
@@ -10,7 +9,7 @@ use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::config;
 use crate::exit::Failure;
-use crate::medium::Medium;
+use crate::medium::{self, Medium};
 use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::remedy;
@@ -82,10 +81,8 @@ struct Found {
 }
 
 fn compare(args: &Args, console: &mut Console) -> Result<Found, Failure> {
-    let mut open = |typed: &OsString| {
-        let address = Address::parse(typed, |path| path.exists());
-        Medium::open_watched(&address, &args.read, console)
-    };
+    let mut open =
+        |typed: &OsString| Medium::open_watched(&medium::address(typed)?, &args.read, console);
     let (first, second) = (open(&args.first)?, open(&args.second)?);
     let sizes = [first.reader.len(), second.reader.len()];
     console.meter().expect(sizes[0].max(sizes[1]));

@@ -9,7 +9,7 @@ use forger_block::{BlockRead, BlockSink, PIECE, SparseImage};
 use forger_disk::qcow2;
 use serde_json::json;
 
-use super::convert::{OutputFormat, Target, sector_size, target_for};
+use super::convert::{OutputFormat, Target, not_for, sector_size, target_for};
 use crate::args::qcow2::{BackingArgs, Base, Qcow2Args, beside};
 use crate::args::run::WriteArgs;
 use crate::args::size::{self, both};
@@ -160,9 +160,7 @@ fn make(args: &Args, console: &mut Console) -> Result<Made, Failure> {
     let target = target_for(&args.out, args.format, None, args.sector_size)?;
     let is_qcow2 = matches!(target, Target::Qcow2(..));
     if let Some(option) = args.of_qcow2().filter(|_| !is_qcow2) {
-        return Err(Failure::usage(format!(
-            "{option} says nothing about this format of output"
-        )));
+        return Err(not_for(option, target.name(), "qcow2"));
     }
     let base = args.backing.find(&args.out)?;
     let size = args.size(base.as_ref(), console)?;

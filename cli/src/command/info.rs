@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::fat_view;
 use crate::image::filesystem;
 use crate::listing;
-use crate::medium::Medium;
+use crate::medium::{self, Medium};
 use crate::print::{self, Stream};
 use crate::remedy;
 
@@ -48,7 +48,7 @@ pub(crate) struct Args {
 
 /// Prints the facts.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let address = Address::parse(&args.image, |path| path.exists());
+    let address = medium::address(&args.image)?;
     let facts = match Medium::open(&address, &args.read) {
         Ok(medium) => facts(&address, &medium)?,
         // What an image builds on is not needed to say so.

@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use forger::address::Address;
 use forger_block::{BlockRead, SparseImage};
 use serde_json::json;
 
@@ -13,7 +12,7 @@ use crate::args::read::ReadArgs;
 use crate::args::{Format, Global, size};
 use crate::config;
 use crate::exit::Failure;
-use crate::medium::Medium;
+use crate::medium::{self, Medium};
 use crate::print::{self, Stream};
 use crate::progress::Console;
 use crate::remedy;
@@ -109,7 +108,7 @@ fn measure(args: &Args, console: &mut Console) -> Result<Vec<Measured>, Failure>
     let mut medium = None;
     let disk: Arc<dyn BlockRead> = match (&args.image, args.size) {
         (Some(image), _) => {
-            let address = Address::parse(image, |path| path.exists());
+            let address = medium::address(image)?;
             let opened = Medium::open_watched(&address, &args.read, console)?;
             let reader = Arc::clone(&opened.reader);
             medium = Some(opened);

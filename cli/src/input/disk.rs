@@ -12,7 +12,7 @@ use forger_fs::observe::Observer;
 use super::stream;
 use crate::args::read::ReadArgs;
 use crate::exit::Failure;
-use crate::medium::Medium;
+use crate::medium::{self, Medium};
 use crate::progress::Console;
 use crate::remedy;
 use crate::spool::{cannot, spool};
@@ -39,7 +39,7 @@ impl Input {
         takes: impl Fn(bool) -> bool,
         console: &mut Console,
     ) -> Result<Self, Failure> {
-        let address = Address::parse(typed, |path| path.exists());
+        let address = medium::address(typed)?;
         let pipe = typed == OsStr::new("-") || is_fifo(&address);
         let whole = address.part.is_none() && args.input_format.is_none();
         if !(pipe || whole && is_compressed(&address)) {
@@ -97,7 +97,7 @@ fn is_fifo(address: &Address) -> bool {
 /// Tells whether a file is compressed as a whole.
 fn is_compressed(address: &Address) -> bool {
     let file = forger_block::FileReader::open(&address.image);
-    file.is_ok_and(|file| crate::medium::compression(&file).is_some())
+    file.is_ok_and(|file| medium::compression(&file).is_some())
 }
 
 /// What arrives, unpacked, and its first bytes.

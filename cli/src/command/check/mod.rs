@@ -16,7 +16,7 @@ use crate::args::read::ReadArgs;
 use crate::args::{Format, Global};
 use crate::exit::Failure;
 use crate::listing;
-use crate::medium::{Medium, Stored};
+use crate::medium::{self, Medium, Stored};
 use crate::print::{self, Stream};
 use crate::remedy;
 
@@ -52,7 +52,7 @@ pub(crate) struct Args {
 
 /// Prints what was found.
 pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
-    let address = Address::parse(&args.image, |path| path.exists());
+    let address = medium::address(&args.image)?;
     let parts = match address.part {
         Some(_) => vec![Part::of_filesystem(
             String::new(),

@@ -21,7 +21,7 @@ use serde_json::json;
 
 pub(super) use self::compress::Compress;
 pub(crate) use self::target::Target;
-pub(super) use self::target_args::{OutputFormat, TargetArgs, sector_size, target_for};
+pub(super) use self::target_args::{OutputFormat, TargetArgs, not_for, sector_size, target_for};
 pub(super) use self::work::Work;
 use crate::args::qcow2::{BackingArgs, Base};
 use crate::args::read::ReadArgs;
@@ -53,10 +53,11 @@ const MAX_MAP: u64 = 256 << 20;
 What OUT becomes is told by its name (.raw, .img, .raw.zst, .img.gz, .raw.xz, .qcow2, .vhd, .vhdx,
 .vmdk, .simg, .ova) or by --format.
 
-As IN, - is standard input. A raw disk (compressed or not) and a streamOptimized VMDK go straight from there into a raw
-disk, a fixed VHD, a compressed qcow2, and the VMDK into a streamOptimized VMDK again; all else is kept in a temporary
-file in TMPDIR first. As OUT, - is standard output: a compressed qcow2 and an OVA are kept in a temporary file first, everything
-else is streamed.
+As IN, - is standard input. A raw disk (compressed or not), a fixed VHD and a streamOptimized VMDK go
+straight from there into a raw disk, a fixed VHD, a compressed qcow2, and the VMDK into a
+streamOptimized VMDK again; all else is kept in a temporary file in TMPDIR first. As OUT, - is
+standard output: a compressed qcow2 and an OVA are kept in a temporary file first, everything else
+is streamed.
 
 Examples:
   forger convert disk.raw disk.qcow2
@@ -83,9 +84,6 @@ pub(crate) struct Args {
     #[arg(value_name = "OUT")]
     out: OsString,
 
-    #[command(flatten)]
-    target: TargetArgs,
-
     /// Writes a block map (bmap 2.0) with SHA-256 checksums of a raw OUT, for bmaptool [default: none]
     #[arg(long, value_name = "FILE")]
     bmap: Option<OsString>,
@@ -97,6 +95,9 @@ pub(crate) struct Args {
     /// Threads that read and compress [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    target: TargetArgs,
 
     #[command(flatten)]
     backing: BackingArgs,
@@ -211,9 +212,7 @@ impl Args {
         let given = self.backing.backing.is_some();
         match target {
             Target::Qcow2(..) => self.backing.find(&self.out),
-            _ if given => Err(Failure::usage(
-                "--backing says nothing about this format of output",
-            )),
+            _ if given => Err(not_for("--backing", target.name(), "qcow2")),
             _ => Ok(None),
         }
     }

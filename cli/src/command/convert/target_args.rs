@@ -109,9 +109,8 @@ impl TargetArgs {
         ];
         for (option, given, formats) in only {
             if given && !formats.contains(&format) {
-                return Err(Failure::usage(format!(
-                    "{option} says nothing about this format of output"
-                )));
+                let formats: Vec<String> = formats.iter().map(|format| format.name()).collect();
+                return Err(not_for(option, &format.name(), &formats.join(", ")));
             }
         }
         Ok(match format {
@@ -199,6 +198,11 @@ impl TargetArgs {
     }
 }
 
+/// Refuses an option that is for outputs of other formats.
+pub(in crate::command) fn not_for(option: &str, format: &str, others: &str) -> Failure {
+    Failure::usage(format!("{option} is for {others}, not for {format}"))
+}
+
 /// Returns the target that another command's options mean.
 ///
 /// # Errors
@@ -249,6 +253,14 @@ pub(in crate::command) enum OutputFormat {
     #[value(alias = "simg")]
     AndroidSparse,
     Ova,
+}
+
+impl OutputFormat {
+    /// Returns the name by which it is given.
+    fn name(&self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 }
 
 #[cfg(test)]

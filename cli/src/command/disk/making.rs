@@ -63,12 +63,7 @@ impl Making<'_> {
         let size = size.map_err(|error| failure("cannot make the disk", error))?;
         let mut ext4 = self.filler.ext4.clone();
         ext4.size = size.map_or(ext4.size, Size::Exact);
-        let overlay = self.args.disk.grows().then(assemble::grow_root);
-        let wanted = Wanted {
-            overlay: overlay.as_ref(),
-            ext4: &ext4,
-            what: self.what,
-        };
+        let wanted = self.root(&ext4);
         let made = match self.placing()? {
             Some(placing) => wanted.placed(inputs, placing, console)?,
             None => wanted.planned(inputs, console)?,
@@ -93,6 +88,15 @@ impl Making<'_> {
             summary,
             written: made.written,
         })
+    }
+
+    /// The filesystem of SOURCE's files that is wanted, with what has it grow.
+    fn root<'b>(&'b self, ext4: &'b ext4::Options) -> Wanted<'b> {
+        Wanted {
+            overlay: self.args.disk.grows().then(assemble::grow_root),
+            ext4,
+            what: self.what,
+        }
     }
 
     /// Begins the output, where the root's contents have their place in it before anything else is known.
@@ -128,13 +132,7 @@ impl Making<'_> {
         if matches!(ext4.size, Size::Exact(_)) {
             ext4.size = Size::Auto(ext4::Free::Default);
         }
-        let overlay = self.args.disk.grows().then(assemble::grow_root);
-        let wanted = Wanted {
-            overlay: overlay.as_ref(),
-            ext4: &ext4,
-            what: self.what,
-        };
-        let made = wanted.planned(inputs, console)?;
+        let made = self.root(&ext4).planned(inputs, console)?;
         let (system, summary) = (made.image, made.summary);
         let cannot = |error| failure(self.what, assemble::Error::Root(error));
         let image = Image::open(Arc::clone(&system)).map_err(cannot)?;

@@ -38,15 +38,19 @@ use crate::{remedy, summary};
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
+    override_usage = "forger disk [OPTIONS] <SOURCE> --out <OUT>",
+    mut_arg("filesystem", |arg| arg.hide(true)),
+    mut_arg("size", |arg| arg.help("Size of the disk: a SIZE, or auto for what is in it and free space").long_help(None)),
     long_about = "Makes a disk that boots from a root filesystem: partition table, boot partition (ESP) and ext4 in one run.\n\n\
         Kernels, initial RAM disks and systemd-boot are taken from SOURCE; nothing of it is run. The \
         root partition is found by its PARTUUID and is a discoverable one. Equal input and options give equal \
         bytes. The output appears whole or not at all.",
     after_long_help = "\
 SOURCE needs a kernel in /boot or /usr/lib/modules, and systemd-boot (in Debian the package
-systemd-boot-efi). Where it has no initial RAM disk for a kernel that needs one to reach its disk, a small
-one is built (--initrd). A raw disk, a fixed VHD and a qcow2 that is not compressed are written while SOURCE is read;
-the others need no temporary file either if SOURCE can be read twice (a plain tar, an image).
+systemd-boot-efi). Where it has no initial RAM disk for a kernel that needs one to reach its disk,
+a small one is built (--initrd). A raw disk, a fixed VHD and a qcow2 that is not compressed are
+written while SOURCE is read; the others need no temporary file either if SOURCE can be read twice
+(a plain tar, an image).
 
 Examples:
   forger disk rootfs.tar -o vm.qcow2 --compress zstd

@@ -27,11 +27,13 @@ use crate::remedy;
     next_help_heading = "Disk (--size is the disk's; --free, --label and --uuid are the root filesystem's)"
 )]
 pub(super) struct DiskArgs {
-    /// Format of OUT: raw, qcow2, vhd, vhd-fixed, vhdx or vmdk [default: by its name]
+    /// Format of OUT: raw, qcow2, vhd, vhd-fixed, vhdx, vhdx-fixed, vmdk, android-sparse or ova
+    /// [default: by its name]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<OutputFormat>,
 
-    /// Compresses qcow2: zstd[:1-19] or zlib[:1-9], and vmdk: zlib [default: not]
+    /// Compresses qcow2 and raw: zstd[:1-19] or zlib[:1-9], raw also: xz[:1-9], vmdk and ova: zlib
+    /// [default: not, but .zst, .gz and .xz say so, and an ova always is]
     #[arg(long, value_name = "NAME[:LEVEL]", value_parser = Compress::parse)]
     compress: Option<Compress>,
 
@@ -168,7 +170,7 @@ pub(super) struct DiskArgs {
     /// A built one has the drivers of usual disks of virtual and real machines, out of SOURCE's modules, and a
     /// program that finds root=PARTUUID=, UUID= or /dev/NAME, mounts an ext4 there and starts init=. It knows
     /// no encryption, RAID, LVM, dm-verity, and no partitions by their type.
-    #[arg(long, value_name = "WHICH|FILE", verbatim_doc_comment)]
+    #[arg(long, value_name = "WHICH|FILE")]
     initrd: Vec<OsString>,
 }
 
@@ -355,9 +357,12 @@ impl DiskArgs {
     /// # Errors
     /// As those of `forger convert`.
     pub(super) fn target(&self, out: &OsStr, sector_size: u64) -> Result<Target, Failure> {
-        let vhdx = self.format == Some(OutputFormat::Vhdx)
-            || self.format.is_none() && out.as_encoded_bytes().ends_with(b".vhdx");
-        target_for(out, self.format, self.compress, vhdx.then_some(sector_size))
+        let mut target = target_for(out, self.format, self.compress, None)?;
+        // No other format says how large sectors are.
+        if let Target::Vhdx(options) = &mut target {
+            options.sector_size = sector_size;
+        }
+        Ok(target)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::remedy;
 /// A filesystem that is wanted.
 pub(super) struct Wanted<'a> {
     /// What is laid over its sources.
-    pub(super) overlay: Option<&'a Tree<Content>>,
+    pub(super) overlay: Option<Tree<Content>>,
     pub(super) ext4: &'a ext4::Options,
     /// What cannot be done where it cannot be made.
     pub(super) what: &'a str,
@@ -118,7 +118,7 @@ impl Wanted<'_> {
         inputs: &mut Inputs,
         run: impl FnOnce(&mut [ext4::Layer<'_>]) -> Result<T, ext4::Error>,
     ) -> Result<T, Failure> {
-        let mut overlay = self.overlay.map(TreeSource::new);
+        let mut overlay = self.overlay.as_ref().map(TreeSource::new);
         let mut layers = inputs.layers();
         if let Some(source) = &mut overlay {
             layers.push(ext4::Layer {

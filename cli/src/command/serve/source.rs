@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use forger::address::Address;
 use forger_disk::{Disk, Format};
 use forger_fs::ext4::{self, LockedFile, Size};
 
@@ -12,7 +11,7 @@ use crate::args::source::{Named, SourceArgs};
 use crate::config::Environment;
 use crate::exit::Failure;
 use crate::input::Inputs;
-use crate::medium::Medium;
+use crate::medium::{self, Medium};
 use crate::planned;
 use crate::progress::Console;
 use crate::remedy;
@@ -57,13 +56,7 @@ pub(super) fn open(args: &Args, console: &mut Console) -> Result<Served, Failure
     if args.mkfs {
         return plan(args, console);
     }
-    let address = Address::parse(&args.image, |path| path.exists());
-    if let Some(path) = &address.path {
-        return Err(Failure::usage(format!(
-            "a disk is served, not {} in it",
-            String::from_utf8_lossy(path)
-        )));
-    }
+    let address = medium::address(&args.image)?;
     let medium = Medium::open(&address, &args.read)?;
     if !args.in_place {
         return Ok(Served {

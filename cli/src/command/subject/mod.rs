@@ -20,7 +20,7 @@ use crate::args::read::ReadArgs;
 use crate::config::scratch_folder;
 use crate::exit::Failure;
 use crate::fat_view;
-use crate::medium::Medium;
+use crate::medium::{self, Medium};
 use crate::remedy;
 
 /// What a command changes; locked.
@@ -40,13 +40,8 @@ impl Subject {
     /// # Errors
     /// What cannot be opened, and an image that a copy could not stand for.
     pub(super) fn open(typed: &OsStr) -> Result<Self, Failure> {
-        let address = Address::parse(typed, |path| path.exists());
+        let address = medium::address(typed)?;
         let cannot = || format!("cannot change {}", address.disk());
-        if address.path.is_some() {
-            return Err(Failure::usage(cannot())
-                .because("a path inside the image stands behind it")
-                .help("the image is named without a path; actions name paths"));
-        }
         let lock = LockedFile::open(&address.image).map_err(|error| match error {
             EditError::Block(error) => remedy::block(cannot(), error),
             error => Failure::failed(cannot())

@@ -24,7 +24,7 @@ use crate::args::{Format, Global, size, uuid};
 use crate::config;
 use crate::exit::Failure;
 use crate::hash_tree::{HashTree, Wanted};
-use crate::medium::Medium;
+use crate::medium::{self, Medium};
 use crate::output::verified::check_hash_file;
 use crate::print::{self, Stream};
 use crate::progress::Console;
@@ -117,7 +117,8 @@ impl Args {
             None => self.hash_offset.unwrap_or(reader.len()),
         };
         console.phase("hash");
-        let hashes = self.hash_file.as_ref().map(parse);
+        let hashes = self.hash_file.as_deref().map(medium::address);
+        let hashes = hashes.transpose()?;
         let tree = match &hashes {
             Some(hashes) if hashes.part.is_some() => {
                 let name = Some(hashes.disk());
@@ -137,7 +138,7 @@ impl Args {
     }
 
     fn data(&self) -> Result<Data, Failure> {
-        let address = parse(&self.image);
+        let address = medium::address(&self.image)?;
         let medium = Medium::open(&address, &self.read)?;
         Ok(Data { address, medium })
     }
@@ -258,7 +259,7 @@ impl Args {
         };
         let image = data.medium.reader;
         let hashes = match &self.hash_file {
-            Some(typed) => Medium::open(&parse(typed), &self.read)?.reader,
+            Some(typed) => Medium::open(&medium::address(typed)?, &self.read)?.reader,
             None => Arc::clone(&image),
         };
         let default = match self.hash_file {
