@@ -281,6 +281,12 @@ fn what_cannot_be_laid_out_is_refused_and_nothing_is_left() {
         (&["--partition", "x:source=/none/such"], 1, "/none/such"),
         (&["--swap", "10K"], 1, "a swap area of"),
         (&["--verity", "--grow-root"], 2, "--grow-root"),
+        (&["--partition", "esp:size=10M"], 2, "--esp-size"),
+        (
+            &["--swap", "1M", "--partition", "swap:size=1M"],
+            2,
+            "another partition",
+        ),
         (&["--size", "400M", "--swap", "300M"], 1, "no room"),
         (&["--size", "600M", "--root-size", "500M"], 1, "need"),
     ] {

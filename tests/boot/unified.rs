@@ -95,6 +95,7 @@ fn a_stub_without_room_for_headers_is_refused_and_leaves_nothing() {
     let refused = disk(&fake(&scratch), &out, &args);
     assert_eq!(refused.status.code(), Some(1), "{refused}");
     let said = refused.errors();
+    assert!(said.contains("the stub that was given"), "{said}");
     assert!(said.contains('4') && said.contains('5'), "{said}");
     assert!(!out.exists());
 }

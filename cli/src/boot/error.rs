@@ -50,10 +50,10 @@ pub enum Error {
         size: u64,
     },
     /// A unified kernel image cannot be assembled.
-    #[error("the stub {path} cannot take a kernel")]
+    #[error("the stub {which} cannot take a kernel")]
     Stub {
-        /// The stub.
-        path: String,
+        /// Its path in the root filesystem, or that it was given.
+        which: String,
         /// Why.
         source: PeError,
     },

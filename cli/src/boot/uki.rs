@@ -76,9 +76,9 @@ pub(super) fn install(
         "usr/lib/systemd/boot/efi/linux{}.efi.stub",
         options.architecture.efi()
     );
-    let found = match &options.stub {
-        Some(content) => Some(content.clone()),
-        None => file(image, &path)?,
+    let (found, which) = match &options.stub {
+        Some(content) => (Some(content.clone()), "that was given"),
+        None => (file(image, &path)?, &*path),
     };
     let Some(stub) = found else {
         return Err(Error::NoLoader {
@@ -98,7 +98,7 @@ pub(super) fn install(
             time: options.time,
         };
         let content = assemble(&stub, &parts).map_err(|source| Error::Stub {
-            path: path.clone(),
+            which: which.to_owned(),
             source,
         })?;
         let name = format!("{}-{}.efi", release.id, kernel.version);

@@ -156,6 +156,25 @@ pub(super) fn bind_hashes(slots: &mut [Slot]) {
     }
 }
 
+/// Refuses two partitions of one name, by which nobody could tell them apart.
+///
+/// # Errors
+/// The name.
+pub(super) fn check_names(slots: &[Slot]) -> Result<(), Failure> {
+    let mut rest = slots;
+    while let Some((slot, behind)) = rest.split_first() {
+        let name = &slot.part.name;
+        if behind.iter().any(|other| other.part.name == *name) {
+            let error = format!("--partition {name}: the disk has another partition of this name");
+            return Err(Failure::usage(error).help(
+                "--esp-size, --root-size and --swap say how large those are; others have names of their own",
+            ));
+        }
+        rest = behind;
+    }
+    Ok(())
+}
+
 /// Says what fills the partition of a layout that has a name, number or type.
 ///
 /// # Errors

@@ -269,6 +269,7 @@ impl Args {
                 let (slots, first) =
                     made.map_err(|error| failure("cannot make the disk", error))?;
                 options.slots = slots;
+                fill::check_names(&options.slots)?;
                 fill::bind_hashes(&mut options.slots);
                 let args = (first..).zip(args);
                 let others = args
