@@ -3,7 +3,7 @@
 use forger_tests::forger::forger;
 use forger_tests::process::Run;
 use forger_tests::scratch::Scratch;
-use forger_tests::{judge, need, packages, rootfs, tools};
+use forger_tests::{judge, need, packages, rootfs, tools, workspace};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[&str], tar: &Path) -> Run {
 }
 
 /// As [`run`], which says what it does.
-fn aloud(arguments: &[&str], tar: &Path) -> Run {
+pub(crate) fn aloud(arguments: &[&str], tar: &Path) -> Run {
     let run = forger()
         .args(["run", "--memory", "256M"])
         .args(arguments)
@@ -139,6 +139,42 @@ fn ends_that_are_not_the_commands_have_statuses_of_their_own() {
     assert!(errors.contains("ended before"), "{errors}");
     let (status, errors) = code(&["--isolation", "vm", "--backend", "uml"], &["true"]);
     assert_eq!(status, Some(125), "{errors}");
+    // Another first program, which is none: the machine ends, and its console says why.
+    let scratch = Scratch::new();
+    open(scratch.root());
+    let init = scratch.file("init", "no program");
+    let (status, errors) = code(&["--guest-init", init.to_str().unwrap()], &["true"]);
+    assert_eq!(status, Some(125), "{errors}");
+    assert!(errors.to_lowercase().contains("init"), "{errors}");
+}
+
+#[test]
+fn what_was_mistaken_is_said_before_anything_is_made() {
+    let source = workspace().join("testdata/sample-rootfs.tar.zst");
+    let source = source.to_str().unwrap();
+    for (arguments, status, said) in [
+        (
+            &["--allow-host", "x", source][..],
+            2,
+            "--net proxy gives it one",
+        ),
+        (&["--net-log", "x", source], 2, "--net proxy gives it one"),
+        (&[source, "true"], 2, "a command follows --, as in -- true"),
+        (
+            &["--to-tar", "/no/such/x", source],
+            125,
+            "cannot open the folder /no/such",
+        ),
+        (
+            &["--kernel", "/no/such", source],
+            125,
+            "--kernel takes a file, or a name",
+        ),
+    ] {
+        let output = forger().args(["run", "-q"]).args(arguments).output();
+        assert_eq!(output.status.code(), Some(status), "{output}");
+        assert!(output.errors().contains(said), "{said}\n{output}");
+    }
 }
 
 #[test]
@@ -367,6 +403,50 @@ fn shares_are_mounted_and_caches_stay() {
                  echo kept > /var/c/kept";
     assert_eq!(again(first), "shared\nhush\nro\n");
     assert_eq!(again("cat /var/c/kept"), "kept\n");
+}
+
+#[test]
+fn a_folder_is_read_where_it_stands_and_what_changes_in_it_meanwhile_is_said() {
+    let Some(tar) = tar() else { return };
+    let scratch = Scratch::new();
+    let (folder, said) = (scratch.path("root"), scratch.path("said"));
+    fs::create_dir(&folder).unwrap();
+    let unpack = Run::new("tar").args(["-x", "--exclude=./dev/*", "-C"]);
+    unpack.arg(&folder).arg("-f").arg(tar).ok();
+    for name in ["early", "late"] {
+        fs::write(folder.join("srv").join(name), format!("{name}\n")).unwrap();
+    }
+    let fifo = scratch.path("fifo");
+    Run::new("mkfifo").arg(&fifo).ok();
+    // Open for both, so that nobody waits for the other end.
+    let mut options = fs::OpenOptions::new();
+    let mut line = options.read(true).write(true).open(&fifo).unwrap();
+    let script = "cat /srv/early; touch /srv/mine; read x; cat /srv/late || echo no; exit 6";
+    let streams = format!("exec \"$@\" < {} > {}", fifo.display(), said.display());
+    let running = forger()
+        .args(["run", "--memory", "256M", "-v", "-i"])
+        .arg(&folder)
+        .args(["--", "sh", "-c", script])
+        .under("sh", &["-c", &streams, "sh"])
+        .limit(100)
+        .start()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while fs::read(&said).unwrap_or_default() != b"early\n" && begun.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    fs::write(folder.join("srv/late"), "something longer\n").unwrap();
+    line.write_all(b"\n").unwrap();
+    let output = running.finish().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{output}");
+    assert_eq!(fs::read_to_string(said).unwrap(), "early\nno\n", "{output}");
+    assert!(!folder.join("srv/mine").exists());
+    for part in [
+        "the filesystem was planned, not unpacked",
+        "the guest could not read its root: cannot read srv/late: its size is another now",
+    ] {
+        assert!(output.errors().contains(part), "{part}\n{output}");
+    }
 }
 
 /// Lets everybody write to a folder.

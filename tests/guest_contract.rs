@@ -12,7 +12,9 @@ use forger_fs::ext4::Image;
 use forger_vm::kernel::{Folder, Kernel};
 use forger_vm::qemu::{Accelerator, Architecture, Qemu};
 use forger_vm::uml::Uml;
-use forger_vm::{Access, Backend, Disk, Ended, Error, Event, Guest, Job, Mounted, Options};
+use forger_vm::{
+    Access, Backend, Disk, Ended, Error, Event, Guest, Job, Limit, Mounted, Options, Resource,
+};
 
 use forger_tests::forger::forger;
 use forger_tests::process::Run;
@@ -85,6 +87,7 @@ pub(crate) fn assert_contract(backend: &dyn Backend, root: &Root, jobs: usize) {
     backend.probe().unwrap();
     let guest = root.boot(backend);
     jobs_end_as_they_say(&guest);
+    jobs_are_who_and_where_they_are_meant_to_be(&guest);
     many_short_jobs_are_all_there(&guest, jobs);
     jobs_run_side_by_side(&guest);
     content_goes_both_ways(&guest);
@@ -122,6 +125,29 @@ fn jobs_end_as_they_say(guest: &Guest) {
     };
     let (ended, ..) = guest.run(&unknown).unwrap().output(LIMIT).unwrap();
     assert!(matches!(ended, Ended::Failed { .. }), "{ended:?}");
+}
+
+fn jobs_are_who_and_where_they_are_meant_to_be(guest: &Guest) {
+    let script = "id -u; id -g; id -G; pwd; echo $A; ulimit -n; ulimit -c";
+    let limit = |resource, value| Limit { resource, value };
+    let mut job = Job {
+        cwd: b"/usr/share".to_vec(),
+        user: b"daemon:adm".to_vec(),
+        limits: vec![limit(Resource::Files, 77), limit(Resource::Core, 0)],
+        ..shell(script)
+    };
+    job.env.push(b"A=b c".to_vec());
+    let (ended, out, _) = guest.run(&job).unwrap().output(LIMIT).unwrap();
+    let said = String::from_utf8_lossy(&out);
+    assert_eq!(said, "1\n4\n4\n/usr/share\nb c\n77\n0\n", "{ended:?}");
+    let job = Job {
+        cwd: b"/no/such".to_vec(),
+        ..shell("true")
+    };
+    match guest.run(&job).unwrap().output(LIMIT).unwrap().0 {
+        Ended::Failed { what, .. } => assert!(what.contains("no folder /no/such"), "{what}"),
+        ended => panic!("{ended:?}"),
+    }
 }
 
 fn many_short_jobs_are_all_there(guest: &Guest, jobs: usize) {

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use forger_tests::process::{Output, Run};
 use forger_tests::scratch::Scratch;
 
-use crate::guest::{emulated, open, run, tar};
+use crate::guest::{aloud, emulated, open, run, tar};
 
 /// Runs a script in a guest, whose root is to become a tar, an image and a list of what changed; nothing of
 /// them may come to be. Returns what forger said.
@@ -113,6 +113,43 @@ fn output_without_end_goes_as_far_as_its_reader_and_a_console_holds_nobody_up() 
 }
 
 #[test]
+fn a_flood_of_connections_is_refused_and_said_and_neither_ends_the_job_nor_stops_others() {
+    let Some(tar) = tar() else { return };
+    let scratch = Scratch::new();
+    open(scratch.root());
+    let log = scratch.path("log");
+    // 700 connections that say nothing, 164 of them at once; when they are closed, the proxy answers as before.
+    let script = r#"
+        use IO::Socket::INET; $SIG{ALRM} = sub { die "late\n" }; alarm 100;
+        my ($port) = $ENV{http_proxy} =~ m{//(.*)};
+        sub open_one { IO::Socket::INET->new($port) or die "cannot connect: $!\n" }
+        sub told { my $said; sysread($_[0], $said, 4096); $said =~ m{^HTTP/1.1 (\d+)} ? $1 : "nothing" }
+        my @open = map { open_one() } 1..164;
+        my $refused = grep { told($_) == 503 } @open[64..163];
+        for (165..700) { push @open, open_one(); $refused++ if told($open[-1]) == 503 }
+        print "$refused\n"; close $_ for @open;
+        for (1..50) { select(undef, undef, undef, 0.1); my $one = open_one();
+            syswrite($one, "GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: x\r\n\r\n");
+            $status = told($one); last if $status != 503 }
+        print "$status\n"; exit 5"#;
+    let output = aloud(&["--net", "proxy"], &tar)
+        .arg("--net-log")
+        .arg(&log)
+        .args(["--", "perl", "-e", script])
+        .output();
+    assert_eq!(output.status.code(), Some(5), "{output}");
+    assert_eq!(output.text(), "636\n403\n", "{output}");
+    let said = output.errors();
+    let refused = said.lines().find(|line| line.contains("were refused"));
+    assert!(refused.is_some(), "{output}");
+    let log = fs::read_to_string(log).unwrap();
+    let full = log
+        .lines()
+        .filter(|line| line.contains("too many connections at once: 64 are open"));
+    assert!(full.count() >= 636, "{log}");
+}
+
+#[test]
 fn a_signal_ends_a_command_that_ignores_it_and_a_second_one_ends_it_at_once() {
     let Some(tar) = tar() else { return };
     let scratch = Scratch::new();
@@ -180,11 +217,39 @@ fn a_killed_forger_leaves_nothing_of_an_emulated_machine_either() {
     let Some((tar, store)) = emulated(&scratch) else {
         return;
     };
-    killed(run(&["--backend", "qemu-tcg"], &tar).env("FORGER_STORE", store));
+    // Nothing weaker than a virtual machine is asked for, and emulation is the only one.
+    let guest = match kvm_is_open() {
+        true => ["--backend", "qemu-tcg"],
+        false => ["--isolation", "vm"],
+    };
+    let output = killed(aloud(&guest, &tar).env("FORGER_STORE", store));
+    let errors = output.errors();
+    assert!(
+        errors.contains("warning: the guest is emulated"),
+        "{output}"
+    );
+    if guest[0] == "--isolation" {
+        let over = errors.lines().find(|line| line.contains("passed over"));
+        let over = over.unwrap_or_else(|| panic!("{output}"));
+        for reason in [
+            "kvm: ",
+            "qemu: ",
+            "uml: --isolation vm asks for a virtual machine",
+        ] {
+            assert!(over.contains(reason), "{reason}\n{output}");
+        }
+    }
 }
 
-/// Kills forger while its guest runs, or starts: five seconds later nothing of it is left.
-fn killed(run: Run) {
+/// Tells whether ordinary users, as those whom guests here are of, may use KVM.
+fn kvm_is_open() -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata("/dev/kvm").map(|device| device.permissions().mode());
+    mode.is_ok_and(|mode| mode & 0o6 == 0o6)
+}
+
+/// Kills forger while its guest runs, or starts: five seconds later nothing of it is left. Returns what it said.
+fn killed(run: Run) -> Output {
     let scratch = Scratch::new();
     open(scratch.root());
     let running = run
@@ -197,7 +262,7 @@ fn killed(run: Run) {
     std::thread::sleep(Duration::from_secs(1));
     let (forger, guest) = (running.id(), descendants(running.id()));
     running.signal(Signal::KILL);
-    let _ = running.finish();
+    let output = running.finish().unwrap();
     assert_gone(&guest);
     assert_eq!(fs::read_dir(scratch.root()).unwrap().count(), 0);
     let sockets = format!("forger-{forger}-");
@@ -205,6 +270,7 @@ fn killed(run: Run) {
         let name = entry.file_name().to_string_lossy().into_owned();
         assert!(!name.starts_with(&sockets), "{name}");
     }
+    output
 }
 
 /// Waits until there are processes of a guest: User-Mode Linux with its helper and a process of the guest, or

@@ -186,6 +186,53 @@ fn kernels_are_imported_bundled_chosen_and_removed() {
 }
 
 #[test]
+fn a_guest_gets_the_kernel_that_is_named_else_one_that_is_kept_else_its_roots() {
+    need!("qemu-system-x86_64", "linux.uml");
+    let scratch = Scratch::new();
+    let root = system(&scratch, "5.10.0-1");
+    let kept = system(&scratch, "6.1.0+b");
+    let file = scratch.file("vmlinuz", bzimage("4.19.0"));
+    // No guest comes up with these, or with so little memory; which kernel it would have had is said before.
+    let kernel_of = |arguments: &[&str]| {
+        let run = with_store(&scratch).args(["run", "-v", "--memory", "1M"]);
+        let output = run.args(arguments).arg(&root).output();
+        assert!(!output.status.success(), "{output}");
+        let said = output.errors();
+        let mut kernels = said
+            .lines()
+            .filter_map(|line| line.split("the guest's kernel is ").nth(1));
+        kernels
+            .next()
+            .unwrap_or_else(|| panic!("{output}"))
+            .to_owned()
+    };
+    let emulated = ["--backend", "qemu-tcg"];
+    assert_eq!(
+        kernel_of(&emulated),
+        "the root filesystem's boot/vmlinuz-5.10.0-1"
+    );
+    objects(
+        &scratch,
+        &["import", "--from", kept.to_str().unwrap(), "--no-sync"],
+    );
+    assert_eq!(kernel_of(&emulated), "the kernel 6.1.0-b");
+    let file = file.to_str().unwrap();
+    assert_eq!(
+        kernel_of(&["--backend", "qemu-tcg", "--kernel", file]),
+        file
+    );
+    // Its release is a name of it as well.
+    let by_release = kernel_of(&["--backend", "qemu-tcg", "--kernel", "6.1.0+b"]);
+    assert_eq!(by_release, "the kernel 6.1.0+b");
+    // None of these is one for User-Mode Linux.
+    let own = kernel_of(&["--backend", "uml"]);
+    assert!(
+        own.starts_with("this machine's ") && own.ends_with("/linux.uml"),
+        "{own}"
+    );
+}
+
+#[test]
 fn what_is_no_kernel_leaves_nothing() {
     let scratch = Scratch::new();
     let bad = [

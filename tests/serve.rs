@@ -258,28 +258,53 @@ fn a_filesystem_that_was_never_written_is_the_one_that_mkfs_makes() {
 }
 
 #[test]
-fn a_filesystem_of_what_can_be_read_only_once_is_served_as_well() {
+fn a_filesystem_of_layers_and_folders_is_served_and_only_what_is_compressed_is_kept() {
     need!("qemu-img", "gzip");
     let scratch = Scratch::new();
     let sample = workspace().join("testdata/sample-rootfs.tar.zst");
     let mut layout = Layout::new(scratch.path("layout"));
-    let mut layer = Archive::new();
-    layer.push(&Member::file("srv/file", vec![7; 300_000]));
-    let image = layout.image(
-        &[(layer.finish(), Packed::Gzip)],
-        "amd64",
-        serde_json::json!({}),
-    );
+    let (mut lower, mut upper) = (Archive::new(), Archive::new());
+    lower.extend(&[
+        Member::file("srv/plain", vec![5; 600_000]),
+        Member::file("srv/gone", vec![6; 10_000]),
+    ]);
+    upper.extend(&[
+        Member::file("srv/.wh.gone", ""),
+        Member::file("srv/file", vec![7; 300_000]),
+    ]);
+    let layers = [
+        (lower.finish(), Packed::Plain),
+        (upper.finish(), Packed::Gzip),
+    ];
+    let image = layout.image(&layers, "amd64", serde_json::json!({}));
     layout.list(image, "app");
-    for source in [sample.to_string_lossy().into_owned(), layout.named("app")] {
-        let made = scratch.mkfs(Path::new(&source), "made.ext4", &["--size", "300M"]);
-        let server = Server::start(
-            &scratch,
-            Path::new(&source),
-            &["--mkfs", "--size", "300M", "-v"],
-        );
+    let archive = format!("oci-archive:{}", scratch.path("app.tar").display());
+    forger().args(["copy", &layout.named("app"), &archive]).ok();
+    let folder = scratch.path("folder");
+    fs::create_dir_all(folder.join("sub")).unwrap();
+    fs::write(folder.join("sub/file"), vec![8; 300_000]).unwrap();
+    fs::hard_link(folder.join("sub/file"), folder.join("name")).unwrap();
+    let hole = fs::File::create(folder.join("hole")).unwrap();
+    hole.set_len(1 << 20).unwrap();
+    let (folder, sample) = (folder.to_string_lossy(), sample.to_string_lossy());
+    for (source, kept) in [
+        (&*sample, Some("KiB of")),
+        (&*layout.named("app"), Some("293.0 KiB of")),
+        (&*archive, Some("293.0 KiB of")),
+        (&*folder, None),
+    ] {
+        let made = scratch.mkfs(Path::new(source), "made.ext4", &["--size", "300M"]);
+        let args = ["--mkfs", "--size", "300M", "-v"];
+        let server = Server::start(&scratch, Path::new(source), &args);
         same(&made.to_string_lossy(), &server.uri());
-        server.stop();
+        let said = server.stop();
+        let said = said.errors();
+        let of_kept = said.lines().find(|line| line.contains("only once"));
+        assert_eq!(of_kept.is_some(), kept.is_some(), "{source}: {said}");
+        assert!(
+            kept.is_none_or(|kept| said.contains(kept)),
+            "{source}: {said}"
+        );
         fs::remove_file(made).unwrap();
     }
 }

@@ -36,6 +36,9 @@ fn main() -> ExitCode {
             let format = cli.global.output;
             command::run(cli).map_or_else(|failure| failure.report(format), |()| ExitCode::SUCCESS)
         }
-        Err(error) => exit::usage(&error, args::asks_for_json(std::env::args_os())),
+        Err(mut error) => {
+            args::advise(&mut error);
+            exit::usage(&error, args::asks_for_json(std::env::args_os()))
+        }
     }
 }

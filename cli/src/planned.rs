@@ -1,21 +1,23 @@
-//! Filesystems that nobody keeps: planned where contents can be read again, else written to an unnamed file.
+//! Filesystems that nobody keeps: planned over contents that are read where they stand; what can be read
+//! only once is kept in an unnamed file.
 
 use std::sync::Arc;
 
-use forger_block::BlockRead;
-use forger_fs::ext4;
+use forger_block::{BlockRead, ScratchFile};
+use forger_fs::ext4::{self, Layer};
 
+use crate::config;
 use crate::exit::Failure;
 use crate::input::Inputs;
-use crate::output::scratch::Scratch;
+use crate::input::kept::{Kept, Room};
 use crate::progress::Console;
 use crate::remedy;
 
 /// A filesystem, and how it came about.
 pub(crate) struct Planned {
     pub(crate) disk: Arc<dyn BlockRead>,
-    /// It was written to an unnamed file: what it is made of can be read only once.
-    pub(crate) is_written: bool,
+    /// How many bytes of contents are in an unnamed file, as they can be read only once.
+    pub(crate) kept: u64,
 }
 
 /// Makes a filesystem of sources, which are called `shown`.
@@ -29,22 +31,39 @@ pub(crate) fn filesystem(
     console: &mut Console,
 ) -> Result<Planned, Failure> {
     let what = || format!("cannot make a filesystem from {shown}");
-    if inputs.are_seekable() {
-        let planned = ext4::plan(&mut inputs.layers(), options, console);
-        let (image, _) = planned.map_err(|error| remedy::ext4(what(), error))?;
-        return Ok(Planned {
-            disk: Arc::new(image),
-            is_written: false,
-        });
-    }
-    let mut scratch = Scratch::create()?;
-    let summary = ext4::write(&mut inputs.layers(), options, &mut scratch, console)
-        .map_err(|error| remedy::ext4(what(), error))?;
-    let disk = scratch
-        .into_reader(summary.size)
-        .map_err(|error| remedy::block(what(), error))?;
+    let room = match inputs.are_seekable() {
+        true => None,
+        false => Some(room()?),
+    };
+    let planned = match &room {
+        None => ext4::plan(&mut inputs.layers(), options, console),
+        Some(room) => {
+            let layers = inputs.layers().into_iter();
+            let mut kept: Vec<_> = layers
+                .map(|layer| (Kept::new(layer.source, Arc::clone(room)), layer.overlay))
+                .collect();
+            let layers = kept.iter_mut().map(|(source, overlay)| Layer {
+                source,
+                overlay: *overlay,
+            });
+            ext4::plan(&mut layers.collect::<Vec<_>>(), options, console)
+        }
+    };
+    let (image, _) = planned.map_err(|error| remedy::ext4(what(), error))?;
     Ok(Planned {
-        disk,
-        is_written: true,
+        disk: Arc::new(image),
+        kept: room.map_or(0, |room| room.written()),
     })
+}
+
+/// Makes room for contents in the folder of temporary files.
+fn room() -> Result<Arc<Room>, Failure> {
+    let folder = config::scratch_folder();
+    match ScratchFile::create_in(&folder) {
+        Ok(file) => Ok(Arc::new(Room::new(file))),
+        Err(error) => {
+            let what = format!("cannot keep contents in {}", folder.display());
+            Err(remedy::block(what, error))
+        }
+    }
 }

@@ -5,6 +5,9 @@
 
 use std::fmt::Debug;
 use std::io::{self, Read};
+use std::sync::Arc;
+
+use forger_block::BlockRead;
 
 use crate::{Descriptor, Digest, Error, Hasher, Result};
 
@@ -28,6 +31,16 @@ pub trait Blobs: Debug + Send + Sync {
     /// As [`open_raw`](Self::open_raw).
     fn open_raw_at(&self, blob: &Descriptor, offset: u64) -> Result<Option<Box<dyn Read + Send>>> {
         let _ = (blob, offset);
+        Ok(None)
+    }
+
+    /// Returns a blob as it stands in a file of this machine, unverified, where it does: at any offset, and as
+    /// often as needed.
+    ///
+    /// # Errors
+    /// As [`open_raw`](Self::open_raw).
+    fn standing(&self, blob: &Descriptor) -> Result<Option<Arc<dyn BlockRead>>> {
+        let _ = blob;
         Ok(None)
     }
 

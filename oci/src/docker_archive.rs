@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
+use forger_block::BlockRead;
 use forger_fs::decompress::{self, Format};
 
 use crate::blob::{Blobs, Images, MANIFEST_LIMIT};
@@ -222,6 +224,13 @@ impl Blobs for DockerArchive {
         };
         let (reader, _) = opened.ok_or_else(|| self.missing(&format!("blob {digest}")))?;
         Ok(reader)
+    }
+
+    fn standing(&self, blob: &Descriptor) -> Result<Option<Arc<dyn BlockRead>>> {
+        match self.paths.get(&Digest::try_from(blob.digest())?) {
+            Some((path, _)) => self.files.open(path),
+            None => Ok(None),
+        }
     }
 
     fn place(&self) -> String {

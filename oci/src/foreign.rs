@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use forger_block::BlockRead;
+
 use crate::blob::{Blobs, Images};
 use crate::http::{Client, Url};
 use crate::registry::open_url;
@@ -62,6 +64,10 @@ impl Blobs for WithForeign {
             (Err(Error::Missing { .. }), Some(_)) => Ok(None),
             (opened, _) => opened,
         }
+    }
+
+    fn standing(&self, blob: &Descriptor) -> Result<Option<Arc<dyn BlockRead>>> {
+        self.inner.standing(blob)
     }
 
     fn place(&self) -> String {

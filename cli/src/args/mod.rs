@@ -25,6 +25,7 @@ mod tests;
 
 use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, ValueEnum};
 
 use crate::command::Command;
@@ -151,6 +152,22 @@ pub(crate) enum ProgressStyle {
     Plain,
     /// Nothing
     None,
+}
+
+/// Says in an error where the words of a guest's command belong, if it is about one of them.
+pub(crate) fn advise(error: &mut clap::Error) {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::StyledStr(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    let word = text(ContextKind::InvalidArg);
+    let takes_command = text(ContextKind::Usage).contains("[-- COMMAND");
+    if error.kind() == ErrorKind::UnknownArgument && takes_command && !word.starts_with('-') {
+        let advice = format!("a command follows --, as in -- {word}");
+        let advice = ContextValue::StyledStrs(vec![advice.into()]);
+        error.insert(ContextKind::Suggested, advice);
+    }
 }
 
 /// Tells whether a command line that could not be read asks for JSON, so that its error comes as

@@ -15,15 +15,17 @@ use crate::print::{self, Stream};
 /// Says which guests this machine can run, and why not others
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Each backend is one line: whether it works, how far it keeps a guest from this machine, and why it does
-not work where it does not. Nothing is believed for being there: a backend works if a guest that it
-starts answers. KVM is tried with a small guest of its own first, once after each start of this machine. A
-guest of qemu-tcg takes a while: where another backend works, it is tried only with --all.
+Each backend is one line: whether it works, how far it keeps a guest from this machine, and why it
+does not work where it does not. Nothing is believed for being there: a backend works if a guest
+that it starts answers. KVM is tried with a small guest of its own first, once after each start of
+this machine. A guest of qemu-tcg takes a while: where another backend works, it is tried only with
+--all.
 
 Then come the kernels that guests could get: those that are kept, and those of this machine.
 
-With --output json there is one object a line: backend, works (null where it was not tried), isolation,
-kernel, seconds (until a job ran) and reason; for kernels kernel (where it is), path, release, format, arch and modules.
+With --output json there is one object a line: backend, works (null where it was not tried),
+isolation, kernel, seconds (until a job ran) and reason; for kernels kernel (where it is), path,
+release, format, arch and modules.
 
 Examples:
   forger doctor
@@ -86,11 +88,11 @@ impl Finding {
     /// Starts a guest without a disk and lets it answer; not one that is emulated where it shall be quick.
     fn about(choice: Choice, wish: &Wish<'_>, quick: bool) -> Self {
         let made = choice.make(wish);
-        let isolation = made.as_ref().ok().map(|backend| backend.isolation());
+        let isolation = made.as_ref().ok().map(|made| made.backend.isolation());
         let outcome = match made {
             Err(failure) => Outcome::Fails(failure.in_short()),
-            Ok(backend) if quick && backend.is_emulation() => Outcome::Untried,
-            Ok(backend) => match answer(&*backend) {
+            Ok(made) if quick && made.backend.is_emulation() => Outcome::Untried,
+            Ok(made) => match answer(&*made.backend) {
                 Ok((kernel, seconds)) => Outcome::Works(kernel, seconds),
                 Err(error) => Outcome::Fails(reason(error)),
             },

@@ -8,7 +8,7 @@ use forger_vm::kernel;
 use forger_vm::qemu::{Accelerator, Architecture, Qemu};
 use forger_vm::{Backend, Isolation, uml::Uml};
 
-use super::kernel::{Takes, Wish, find};
+use super::kernel::{Found, Takes, Wish, check_named, find};
 use super::{DOCTOR, failure};
 use crate::config;
 use crate::exit::Failure;
@@ -56,18 +56,26 @@ impl Choice {
     ///
     /// # Errors
     /// One that does not work here, as far as can be said without a guest; no kernel.
-    pub(crate) fn make(self, wish: &Wish<'_>) -> Result<Box<dyn Backend>, Failure> {
-        let backend: Box<dyn Backend> = match self {
+    pub(crate) fn make(self, wish: &Wish<'_>) -> Result<Made, Failure> {
+        let made = match self {
             Self::Kvm => own_monitor(wish)?,
-            Self::Qemu => Box::new(qemu(Accelerator::Kvm, wish)?),
-            Self::QemuTcg => Box::new(qemu(Accelerator::Tcg, wish)?),
-            Self::Auto | Self::Uml => Box::new(uml(wish)?),
+            Self::Qemu => qemu(Accelerator::Kvm, wish)?,
+            Self::QemuTcg => qemu(Accelerator::Tcg, wish)?,
+            Self::Auto | Self::Uml => uml(wish)?,
         };
-        match backend.probe() {
-            Ok(()) => Ok(backend),
+        match made.backend.probe() {
+            Ok(()) => Ok(made),
             Err(error) => Err(failure(WHAT, error)),
         }
     }
+}
+
+/// A backend with its kernel.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) backend: Box<dyn Backend>,
+    /// Where the kernel was found, for people.
+    pub(crate) kernel: String,
 }
 
 /// What fails where a backend does not work.
@@ -77,29 +85,37 @@ const WHAT: &str = "cannot start a guest";
 const DEVICE: &str = "/dev/kvm";
 
 #[cfg(target_arch = "x86_64")]
-fn own_monitor(wish: &Wish<'_>) -> Result<Box<dyn Backend>, Failure> {
+fn own_monitor(wish: &Wish<'_>) -> Result<Made, Failure> {
     check_kvm()?;
-    Ok(Box::new(forger_vm::kvm::Kvm {
-        device: DEVICE.into(),
-        kernel: find(Takes::Machine(kernel::Architecture::X86_64), wish)?.kernel,
-        entropy: "/dev/urandom".into(),
-    }))
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn own_monitor(_wish: &Wish<'_>) -> Result<Box<dyn Backend>, Failure> {
-    Err(Failure::failed(WHAT).because("forger is a monitor of machines on x86-64 only"))
-}
-
-fn uml(wish: &Wish<'_>) -> Result<Uml, Failure> {
-    Ok(Uml {
-        kernel: find(Takes::Uml, wish)?.kernel.path,
-        memory_folders: config::memory_folders(),
-        serve_disks: true,
+    let Found { kernel, place } = find(Takes::Machine(kernel::Architecture::X86_64), wish)?;
+    Ok(Made {
+        backend: Box::new(forger_vm::kvm::Kvm {
+            device: DEVICE.into(),
+            kernel,
+            entropy: "/dev/urandom".into(),
+        }),
+        kernel: place,
     })
 }
 
-fn qemu(accelerator: Accelerator, wish: &Wish<'_>) -> Result<Qemu, Failure> {
+#[cfg(not(target_arch = "x86_64"))]
+fn own_monitor(_wish: &Wish<'_>) -> Result<Made, Failure> {
+    Err(Failure::failed(WHAT).because("forger is a monitor of machines on x86-64 only"))
+}
+
+fn uml(wish: &Wish<'_>) -> Result<Made, Failure> {
+    let Found { kernel, place } = find(Takes::Uml, wish)?;
+    Ok(Made {
+        backend: Box::new(Uml {
+            kernel: kernel.path,
+            memory_folders: config::memory_folders(),
+            serve_disks: true,
+        }),
+        kernel: place,
+    })
+}
+
+fn qemu(accelerator: Accelerator, wish: &Wish<'_>) -> Result<Made, Failure> {
     let unusable = |reason: String| Failure::failed(WHAT).because(reason);
     let architecture = Architecture::of_host()
         .ok_or_else(|| unusable("forger knows no machine of QEMU for this processor".to_owned()))?;
@@ -115,11 +131,15 @@ fn qemu(accelerator: Accelerator, wish: &Wish<'_>) -> Result<Qemu, Failure> {
     if accelerator == Accelerator::Kvm {
         check_kvm()?;
     }
-    Ok(Qemu {
-        program,
-        architecture,
-        accelerator,
-        kernel: find(Takes::Machine(takes), wish)?.kernel,
+    let Found { kernel, place } = find(Takes::Machine(takes), wish)?;
+    Ok(Made {
+        backend: Box::new(Qemu {
+            program,
+            architecture,
+            accelerator,
+            kernel,
+        }),
+        kernel: place,
     })
 }
 
@@ -137,7 +157,7 @@ fn check_kvm() -> Result<(), Failure> {
 /// A backend that works here.
 #[derive(Debug)]
 pub(crate) struct Chosen {
-    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) made: Made,
     /// Better ones, each with the reason why it is none.
     pub(crate) passed_over: Vec<String>,
 }
@@ -152,24 +172,22 @@ pub(crate) fn choose(
     wish: &Wish<'_>,
 ) -> Result<Chosen, Failure> {
     if choice != Choice::Auto {
-        let backend = choice.make(wish)?;
-        return match allowed(&*backend, isolation) {
+        let made = choice.make(wish)?;
+        return match allowed(&*made.backend, isolation) {
             Ok(()) => Ok(Chosen {
-                backend,
+                made,
                 passed_over: Vec::new(),
             }),
             Err(reason) => Err(Failure::failed(WHAT).because(reason).help(DOCTOR)),
         };
     }
+    check_named(wish)?;
     let (mut passed_over, mut advice) = (Vec::new(), None);
     for candidate in ORDER {
         let reason = match candidate.make(wish) {
-            Ok(backend) => match allowed(&*backend, isolation) {
+            Ok(made) => match allowed(&*made.backend, isolation) {
                 Ok(()) => {
-                    return Ok(Chosen {
-                        backend,
-                        passed_over,
-                    });
+                    return Ok(Chosen { made, passed_over });
                 }
                 Err(reason) => reason,
             },

@@ -1,13 +1,14 @@
 //! Disks of guests: filesystems that are planned, and served without ever being written.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use forger::address::Address;
-use forger_block::{BlockRead, Overlay, ScratchFile};
+use forger_block::{BlockRead, FileReader, Overlay, Run, ScratchFile};
 use forger_fs::ext4::{self, Free, Image, Journal, Size};
 use forger_vm::Disk;
 
+use crate::args::size::human;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::{self, Environment};
 use crate::exit::Failure;
@@ -23,10 +24,78 @@ pub(crate) struct Planned {
     /// What it holds before the guest has it.
     pub(crate) base: Arc<dyn BlockRead>,
     /// How it came about, for whoever wants to know.
-    pub(crate) way: &'static str,
+    pub(crate) way: String,
+    /// What it is read from while the guest runs.
+    files: Vec<Arc<FileReader>>,
+    /// What is the base, too.
+    noted: Arc<Noted>,
+}
+
+/// A disk that remembers why it could not be read: its guest is told no more than that it could not.
+#[derive(Debug)]
+struct Noted {
+    disk: Arc<dyn BlockRead>,
+    first: Mutex<Option<String>>,
+}
+
+impl BlockRead for Noted {
+    fn len(&self) -> u64 {
+        self.disk.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> forger_block::Result<()> {
+        let read = self.disk.read_at(offset, buf);
+        if let Err(error) = &read {
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| in_full(error));
+        }
+        read
+    }
+
+    fn run_at(&self, offset: u64) -> forger_block::Result<Run> {
+        self.disk.run_at(offset)
+    }
+}
+
+/// Returns an error with all that caused it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", in_full(cause)),
+        None => error.to_string(),
+    }
+}
+
+/// What files of a folder are for the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Folders {
+    /// Read where they stand, as the guest reads them: what changes meanwhile is an error.
+    InPlace,
+    /// As they were when the guest started.
+    Copied,
 }
 
 impl Planned {
+    /// Takes a filesystem that came about in a way, and is read from files.
+    pub(crate) fn new(disk: Arc<dyn BlockRead>, way: String, files: Vec<Arc<FileReader>>) -> Self {
+        let noted = Arc::new(Noted {
+            disk,
+            first: Mutex::default(),
+        });
+        let base = Arc::clone(&noted) as Arc<dyn BlockRead>;
+        Self {
+            base,
+            way,
+            files,
+            noted,
+        }
+    }
+
+    /// Returns why it could not be read, the first time that it could not.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let first = self.noted.first.lock();
+        first.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Opens an image as it is, and plans an ext4 over everything else.
     ///
     /// # Errors
@@ -35,19 +104,17 @@ impl Planned {
         named: &Named,
         args: &SourceArgs,
         size: Size,
+        folders: Folders,
         console: &mut Console,
     ) -> Result<Self, Failure> {
         match Self::image(named, args)? {
-            Some(base) => Ok(Self {
-                base,
-                way: "the image is read where it stands",
-            }),
-            None => Self::plan(named, args, size, console),
+            Some(image) => Ok(image),
+            None => Self::plan(named, args, size, folders, console),
         }
     }
 
     /// Returns the ext4 that a source is, unless something is to be laid over it.
-    fn image(named: &Named, args: &SourceArgs) -> Result<Option<Arc<dyn BlockRead>>, Failure> {
+    fn image(named: &Named, args: &SourceArgs) -> Result<Option<Self>, Failure> {
         if named.expect != Expect::Any || named.is_stdin() || args.changes() {
             return Ok(None);
         }
@@ -58,15 +125,16 @@ impl Planned {
         }
         let medium = Medium::open(&address, &args.read)?;
         // A FAT, or a disk without #PART, is planned, or refused there.
-        Ok(Image::open(Arc::clone(&medium.reader))
-            .is_ok()
-            .then_some(medium.reader))
+        let is_ext4 = Image::open(Arc::clone(&medium.reader)).is_ok();
+        let way = "the image is read where it stands".to_owned();
+        Ok(is_ext4.then(|| Self::new(medium.reader, way, vec![medium.file])))
     }
 
     fn plan(
         named: &Named,
         args: &SourceArgs,
         size: Size,
+        folders: Folders,
         console: &mut Console,
     ) -> Result<Self, Failure> {
         let environment = Environment::real();
@@ -78,17 +146,34 @@ impl Planned {
             journal: Journal::Bytes(16 << 20),
             ..ext4::Options::default()
         };
-        let mut inputs = Inputs::open(named, args, options.ignore, &environment, console)?;
+        let open = match folders {
+            Folders::InPlace => Inputs::open_in_place,
+            Folders::Copied => Inputs::open,
+        };
+        let mut inputs = open(named, args, options.ignore, &environment, console)?;
         let planned = planned::filesystem(&mut inputs, &options, &named.shown(), console)?;
-        Ok(Self {
-            base: planned.disk,
-            way: match planned.is_written {
-                true => {
-                    "the source can be read only once: the filesystem was written to a temporary file"
-                }
-                false => "the filesystem was planned, not unpacked",
-            },
-        })
+        let way = match planned.kept {
+            0 => "the filesystem was planned, not unpacked".to_owned(),
+            kept => format!(
+                "the filesystem was planned; {} of {} can be read only once and are kept in a temporary file",
+                human(kept),
+                named.shown()
+            ),
+        };
+        Ok(Self::new(planned.disk, way, inputs.into_files()))
+    }
+
+    /// Checks that what the guest began with is what it was.
+    ///
+    /// # Errors
+    /// The file that changed.
+    pub(crate) fn check_unchanged(&self) -> Result<(), Failure> {
+        let unchanged = self
+            .files
+            .iter()
+            .try_for_each(|file| file.check_unchanged());
+        unchanged
+            .map_err(|error| remedy::block("cannot tell what the guest changed".to_owned(), error))
     }
 
     /// Lays what a guest writes over it, in an unnamed file.

@@ -13,7 +13,8 @@ use forger_fs::source::{BodyRun, Source};
 use forger_fs::tree::compare::{Body, Digests};
 use forger_fs::tree::{CollectError, Content, Meta, NodeId, Policy, Tree};
 
-use super::{Again, Opener, is_image};
+use super::is_image;
+use super::opener::{Again, Opener, Way};
 use crate::args::read::ReadArgs;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::Environment;
@@ -148,6 +149,7 @@ fn collect(
 ) -> Result<Compared, Failure> {
     let environment = Environment::real();
     let mut opener = Opener {
+        way: Way::Once,
         args,
         ignore: Default::default(),
         environment: &environment,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use forger_block::BlockRead;
 use forger_fs::observe::Note;
-use forger_fs::source::{BodyRun, Entry, EntryKind, Error, Source};
+use forger_fs::source::{BodyPlace, BodyRun, Entry, EntryKind, Error, Source};
 use forger_fs::tree::{Meta, Time};
 use forger_oci::ImageConfiguration;
 
@@ -74,6 +74,10 @@ impl Source for Watched {
 
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
         self.source.next_run()
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        self.source.next_place()
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use forger_block::BlockRead;
 use forger_fs::folder::Folder;
 use forger_fs::observe::Note;
-use forger_fs::source::{BodyRun, Entry, Error, Source};
+use forger_fs::source::{BodyPlace, BodyRun, Entry, Error, Source};
 
 /// All that is in a folder, without the folder itself.
 #[derive(Debug)]
@@ -29,6 +29,10 @@ impl Source for Rootless {
 
     fn next_run(&mut self) -> Result<Option<BodyRun<'_>>, Error> {
         self.folder.next_run()
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, Error> {
+        self.folder.next_place()
     }
 
     fn origin(&self) -> Option<Arc<dyn BlockRead>> {

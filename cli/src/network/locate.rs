@@ -58,7 +58,12 @@ impl Query<'_> {
         }
         let place = catalog::location(self.catalog)?;
         let network = Network::start(args, &catalog::registries([&place]), console)?;
-        let document = network.catalog(&place)?;
+        let document = network
+            .catalog(&place)
+            .map_err(|failure| match self.catalog {
+                None => failure.help("--catalog or FORGER_CATALOG names a catalog"),
+                Some(_) => failure,
+            })?;
         let what = || format!("cannot fetch the {kind} {name:?}");
         let entry = document.find(&place.to_string(), name, self.arch);
         let entry = entry.map_err(|error| remedy::catalog(what(), error))?;

@@ -43,6 +43,14 @@ impl ScratchFile {
         self.file.write_at(offset, data)
     }
 
+    /// Fills `buf` with bytes that were written, while others still are.
+    ///
+    /// # Errors
+    /// As [`write_at`](Self::write_at); an end before that.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.file.read_at(offset, buf)
+    }
+
     /// Gives a range's room back; it reads as zeros.
     ///
     /// # Errors
@@ -83,6 +91,9 @@ mod tests {
         let scratch = ScratchFile::create_in(folder.path()).unwrap();
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
         scratch.write_at(70_000, &[7; 5000]).unwrap();
+        let mut read = [0; 6];
+        scratch.read_at(69_998, &mut read).unwrap();
+        assert_eq!(read, [0, 0, 7, 7, 7, 7]);
         scratch.punch(70_100, 100).unwrap();
         let mut expected = vec![0; 75_000];
         expected[70_000..].fill(7);

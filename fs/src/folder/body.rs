@@ -6,7 +6,7 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::Error;
 use super::status::Status;
-use crate::source::BodyRun;
+use crate::source::{BodyPlace, BodyRun};
 use crate::tree::Time;
 
 /// How many bytes are read at a time.
@@ -26,20 +26,25 @@ pub(super) struct Body {
 /// What comes next in a file.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// So many bytes, at the start of the buffer.
-    Data(usize),
+    /// Bytes, at the start of the buffer.
+    Data {
+        /// How many.
+        len: usize,
+        /// Where they stand in the file.
+        at: u64,
+    },
     /// A hole of so many bytes.
     Hole(u64),
 }
 
 impl Part {
-    /// Returns the part as a run of an entry's content.
-    pub(super) fn run(self, buffer: &[u8]) -> BodyRun<'_> {
+    /// Returns the part as a run of an entry's content, which stands where it did if it is read in its place.
+    pub(super) fn run(self, buffer: &[u8], in_place: bool) -> BodyRun<'_> {
         match self {
             Self::Hole(len) => BodyRun::Hole(len),
-            Self::Data(len) => BodyRun::Data {
+            Self::Data { len, at } => BodyRun::Data {
                 bytes: &buffer[..len],
-                at: None,
+                at: in_place.then_some(at),
             },
         }
     }
@@ -90,12 +95,7 @@ impl Body {
             self.check()?;
             return Ok(None);
         }
-        if self.offset == self.data_end
-            && let Some(end) = self.find_data()?
-        {
-            let hole = end - self.offset;
-            self.offset = end;
-            self.data_end = end;
+        if let Some(hole) = self.hole()? {
             return Ok(Some(Part::Hole(hole)));
         }
         let len = (self.data_end - self.offset).min(PIECE);
@@ -106,10 +106,38 @@ impl Body {
         match retry_on_intr(|| pread(&self.fd, &mut buffer[..len], self.offset))? {
             0 => Err(Broken::Changed("it became shorter")),
             read => {
+                let at = self.offset;
                 self.offset += read as u64;
-                Ok(Some(Part::Data(read)))
+                Ok(Some(Part::Data { len: read, at }))
             }
         }
+    }
+
+    /// Passes over the next data or hole without reading it; at the end there is none.
+    pub(super) fn pass(&mut self) -> Result<Option<BodyPlace>, Broken> {
+        if self.offset == self.size {
+            return Ok(None);
+        }
+        if let Some(hole) = self.hole()? {
+            return Ok(Some(BodyPlace::Hole(hole)));
+        }
+        let at = std::mem::replace(&mut self.offset, self.data_end);
+        let len = self.data_end - at;
+        Ok(Some(BodyPlace::Data { at, len }))
+    }
+
+    /// Passes over a hole, if one begins here; else it is known afterwards how far the data go.
+    fn hole(&mut self) -> Result<Option<u64>, Broken> {
+        if self.offset < self.data_end {
+            return Ok(None);
+        }
+        let Some(end) = self.find_data()? else {
+            return Ok(None);
+        };
+        let hole = end - self.offset;
+        self.offset = end;
+        self.data_end = end;
+        Ok(Some(hole))
     }
 
     /// Returns the end of the hole at `offset`, or finds the end of the data there.

@@ -8,9 +8,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{pread, retry_on_intr};
 
-use super::status::Status;
+use super::status::{Identity, Status};
 use super::{Error, beneath};
-use crate::tree::{Content, shown};
+use crate::tree::{Content, Time, shown};
 
 /// How files are opened: what waits for others is not waited for.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -44,14 +44,31 @@ impl Contents {
     /// read is an error then.
     #[must_use]
     pub fn content(&self, path: &[u8], size: u64) -> Content {
-        let file: Arc<dyn BlockRead> = Arc::new(HostContent {
-            root: Arc::clone(&self.root),
-            path: path.into(),
-            size,
-        });
+        let file = self.file(path, size, None);
         let mut content = Content::new();
         content.push_span(&file, 0, size);
         content
+    }
+
+    /// Takes an open folder.
+    pub(super) fn of(root: OwnedFd) -> Self {
+        Self {
+            root: Arc::new(root),
+        }
+    }
+
+    /// Returns a file as it was found: what is read when it is another, or was changed, is an error then.
+    pub(super) fn found(&self, path: &[u8], status: &Status) -> Arc<dyn BlockRead> {
+        self.file(path, status.size, Some((status.identity, status.mtime)))
+    }
+
+    fn file(&self, path: &[u8], size: u64, was: Option<(Identity, Time)>) -> Arc<dyn BlockRead> {
+        Arc::new(HostContent {
+            root: Arc::clone(&self.root),
+            path: path.into(),
+            size,
+            was,
+        })
     }
 }
 
@@ -61,13 +78,24 @@ struct HostContent {
     root: Arc<OwnedFd>,
     path: Box<[u8]>,
     size: u64,
+    /// Which file it was, and when it was changed last.
+    was: Option<(Identity, Time)>,
 }
 
 impl HostContent {
     fn read(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
         let file = beneath::open(self.root.as_fd(), &self.path, FILE)?;
-        if Status::of_fd(&file)?.size != self.size {
+        let now = Status::of_fd(&file)?;
+        if now.size != self.size {
             return Err(std::io::Error::other("its size is another now"));
+        }
+        if let Some((identity, mtime)) = self.was {
+            if now.identity != identity {
+                return Err(std::io::Error::other("another file took its name"));
+            }
+            if now.mtime != mtime {
+                return Err(std::io::Error::other("its mtime is another now"));
+            }
         }
         let mut done = 0;
         while done < buf.len() {

@@ -74,7 +74,7 @@ impl Source for HostFile {
             return Ok(None);
         }
         match self.body.next(&mut self.buffer) {
-            Ok(part) => Ok(part.map(|part| part.run(&self.buffer))),
+            Ok(part) => Ok(part.map(|part| part.run(&self.buffer, false))),
             Err(broken) => Err(body::error(broken, self.path.clone()).into()),
         }
     }

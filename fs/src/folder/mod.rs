@@ -38,7 +38,9 @@ mod write;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use forger_block::BlockRead;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 
@@ -48,7 +50,7 @@ pub use host_file::HostFile;
 pub use options::{Options, Owners};
 pub use write::{Kept, NotKept, WriteError, WriteOptions, clear, remove, write_as, write_into};
 
-use crate::source::{self, BodyRun, Entry, EntryKind, Exclude, Source};
+use crate::source::{self, BodyPlace, BodyRun, Entry, EntryKind, Exclude, Source};
 use crate::tree::{Device, Meta, shown};
 
 use body::Body;
@@ -71,6 +73,10 @@ pub struct Folder {
     path: Vec<u8>,
     /// The current entry's content.
     body: Option<Body>,
+    /// Where contents are read again, if they are to be.
+    places: Option<Contents>,
+    /// The current entry's file there.
+    origin: Option<Arc<dyn BlockRead>>,
     scratch: Vec<u8>,
 }
 
@@ -109,8 +115,27 @@ impl Folder {
             links: BTreeMap::new(),
             path: Vec::new(),
             body: None,
+            places: None,
+            origin: None,
             scratch: Vec::new(),
         })
+    }
+
+    /// Lets contents be read where they stand, after all entries were delivered: each file is the
+    /// [`origin`](Source::origin) of its content. A file that is another by then, or was changed, is an error when it is read.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be kept open.
+    pub fn in_place(mut self) -> Result<Self, Error> {
+        if let Some((fd, _)) = &self.start {
+            let fd = fd.try_clone().map_err(|source| Error::Io {
+                operation: "keep open",
+                path: self.here(),
+                source,
+            })?;
+            self.places = Some(Contents::of(fd));
+        }
+        Ok(self)
     }
 
     /// Leaves out what the patterns match. It is not even examined, so that it may be unreadable,
@@ -218,6 +243,7 @@ fn entry(path: &[u8], kind: EntryKind, meta: Meta) -> Entry {
 impl Source for Folder {
     fn next_entry(&mut self) -> Result<Option<Entry>, source::Error> {
         self.body = None;
+        self.origin = None;
         if let Some((fd, status)) = self.start.take() {
             return Ok(Some(self.first(fd, status)?));
         }
@@ -246,10 +272,22 @@ impl Source for Folder {
             Ok(None) => Ok(None),
             Ok(Some(part)) => {
                 self.body = Some(body);
-                Ok(Some(part.run(&self.scratch)))
+                Ok(Some(part.run(&self.scratch, self.origin.is_some())))
             }
             Err(broken) => Err(body::error(broken, self.here()).into()),
         }
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, source::Error> {
+        let Some(body) = self.body.as_mut().filter(|_| self.origin.is_some()) else {
+            return Ok(None);
+        };
+        let place = body.pass();
+        place.map_err(|broken| body::error(broken, self.here()).into())
+    }
+
+    fn origin(&self) -> Option<Arc<dyn BlockRead>> {
+        self.origin.clone()
     }
 }
 

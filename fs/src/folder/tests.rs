@@ -515,3 +515,53 @@ fn extracted_sample_equals_its_archive() {
     }
     assert_eq!(from_folder.len(), from_tar.len());
 }
+
+#[test]
+fn contents_are_read_where_they_stand_unless_they_changed() {
+    let dir = folder();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    let data: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let path = write(&dir, "sub/file", &data);
+    let sparse = fs::File::create(dir.path().join("sparse")).unwrap();
+    sparse.set_len(4 << 20).unwrap();
+    sparse.write_all_at(b"end", (4 << 20) - 3).unwrap();
+    for looked_at in [true, false] {
+        let open = Folder::open(dir.path(), ROOT).unwrap();
+        let mut source = open.in_place().unwrap();
+        let mut files = BTreeMap::new();
+        while let Some(entry) = source.next_entry().unwrap() {
+            let EntryKind::File { size } = entry.kind else {
+                assert!(source.origin().is_none());
+                continue;
+            };
+            let (origin, mut len) = (source.origin().unwrap(), 0);
+            assert_eq!(origin.len(), size);
+            while !looked_at && let Some(place) = source.next_place().unwrap() {
+                assert!(!matches!(place, BodyPlace::Data { at, .. } if at != len));
+                len += place.len();
+            }
+            while let Some(run) = source.next_run().unwrap() {
+                assert!(!matches!(run, BodyRun::Data { at, .. } if at != Some(len)));
+                len += run.len();
+            }
+            assert_eq!(len, size);
+            files.insert(entry.path, origin);
+        }
+        let file = &files[&b"sub/file"[..]];
+        let mut part = [0; 100];
+        file.read_at(299_900, &mut part).unwrap();
+        assert_eq!(part, data[299_900..]);
+        // The same bytes, and yet another file; then one that is longer.
+        fs::rename(&path, dir.path().join("sub/other")).unwrap();
+        fs::write(&path, &data).unwrap();
+        let error = file.read_at(0, &mut part).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "another file took its name");
+        fs::rename(dir.path().join("sub/other"), &path).unwrap();
+        file.read_at(0, &mut part).unwrap();
+        let longer = fs::File::options().write(true).open(&path).unwrap();
+        longer.set_len(300_001).unwrap();
+        assert!(file.read_at(0, &mut part).is_err());
+        longer.set_len(300_000).unwrap();
+    }
+}

@@ -50,6 +50,8 @@ impl Folder {
         self.attributes(&fd, &mut meta)?;
         let kind = EntryKind::File { size: status.size };
         self.body = Some(Body::new(fd, &status));
+        let place = self.places.as_ref();
+        self.origin = place.map(|contents| contents.found(&self.path, &status));
         Ok(entry(&self.path, kind, meta))
     }
 

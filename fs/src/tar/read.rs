@@ -85,6 +85,13 @@ impl<R: Read> Reader<R> {
     #[must_use]
     pub fn with_origin(mut self, origin: Arc<dyn BlockRead>) -> Self {
         self.blocks.set_origin(Arc::clone(&origin));
+        self.with_place(origin)
+    }
+
+    /// As [`with_origin`](Self::with_origin), but all of the input is read: whoever takes its digest on the way
+    /// sees every byte.
+    #[must_use]
+    pub fn with_place(mut self, origin: Arc<dyn BlockRead>) -> Self {
         self.origin = Some(origin);
         self
     }

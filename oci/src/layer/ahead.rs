@@ -4,6 +4,7 @@ use std::io::Read;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use forger_block::BlockRead;
 use forger_fs::{decompress, tar};
 
 use super::hashing::{Expected, Verified};
@@ -24,6 +25,9 @@ pub struct LayerOptions {
     pub max_size: u64,
     /// How archives are read.
     pub tar: tar::Options,
+    /// Lets contents be read where they stand, after all entries were delivered, where a layer is not compressed
+    /// and stands in a file of this machine: that is the origin of its source then. It is verified once.
+    pub in_place: bool,
 }
 
 impl Default for LayerOptions {
@@ -32,6 +36,7 @@ impl Default for LayerOptions {
             threads: 2,
             max_size: 1 << 40,
             tar: tar::Options::default(),
+            in_place: false,
         }
     }
 }
@@ -91,6 +96,8 @@ pub(super) struct Opened {
     pub(super) stream: Box<dyn Read + Send>,
     /// What is set when blob and content are verified.
     pub(super) verdicts: Vec<Arc<AtomicBool>>,
+    /// Where the same stands, if that is to be read again.
+    pub(super) standing: Option<Arc<dyn BlockRead>>,
 }
 
 impl std::fmt::Debug for Opened {
@@ -169,9 +176,14 @@ impl Ahead {
         let mut verdicts = vec![blob.verdict()];
         let stream = decompress::open(blob, &decompress::Options::default()).map_err(failed)?;
         if stream.format() == decompress::Format::Plain && digest == diff_id {
+            let standing = match self.options.in_place {
+                true => self.blobs.standing(layer)?,
+                false => None,
+            };
             return Ok(Opened {
                 stream: Box::new(stream),
                 verdicts,
+                standing,
             });
         }
         let expected = Expected {
@@ -185,6 +197,7 @@ impl Ahead {
         Ok(Opened {
             stream: Box::new(content),
             verdicts,
+            standing: None,
         })
     }
 }

@@ -4,8 +4,9 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use forger_block::BlockRead;
 use forger_fs::observe::Note;
-use forger_fs::source::{self, BodyRun, Entry, Source};
+use forger_fs::source::{self, BodyPlace, BodyRun, Entry, Source};
 use forger_fs::tar;
 
 use super::ahead::Ahead;
@@ -78,7 +79,10 @@ impl Source for LayerSource {
             let opened = self.ahead.take(self.index);
             let opened =
                 opened.map_err(|error| self.failed(source::Error::Other(Box::new(error))))?;
-            let reader = tar::Reader::with_options(opened.stream, self.ahead.tar());
+            let mut reader = tar::Reader::with_options(opened.stream, self.ahead.tar());
+            if let Some(standing) = opened.standing {
+                reader = reader.with_place(standing);
+            }
             self.state = State::Open(Box::new(reader), opened.verdicts);
         }
         let State::Open(reader, verdicts) = &mut self.state else {
@@ -114,6 +118,23 @@ impl Source for LayerSource {
                 }))
             }),
             State::Waiting | State::Ended => Ok(None),
+        }
+    }
+
+    fn next_place(&mut self) -> Result<Option<BodyPlace>, source::Error> {
+        match &mut self.state {
+            State::Open(reader, _) => {
+                let place = reader.next_place();
+                place.map_err(|error| self.failed(error))
+            }
+            State::Waiting | State::Ended => Ok(None),
+        }
+    }
+
+    fn origin(&self) -> Option<Arc<dyn BlockRead>> {
+        match &self.state {
+            State::Open(reader, _) => reader.origin(),
+            State::Waiting | State::Ended => None,
         }
     }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use forger_block::BlockRead;
 use forger_fs::ext4::Layer;
 use forger_fs::observe::Silent;
-use forger_fs::source::{BodyRun, Entry, Error as SourceError, Source};
+use forger_fs::source::{BodyPlace, BodyRun, Entry, Error as SourceError, Source};
 use forger_fs::tar;
 use forger_fs::tree::arbitrary::{Shape, tree};
 use forger_fs::tree::compare::Comparison;
@@ -40,6 +41,11 @@ impl Blobs for Memory {
                 what: blob.digest().to_string(),
                 place: self.place(),
             })
+    }
+
+    fn standing(&self, blob: &Descriptor) -> Result<Option<Arc<dyn BlockRead>>> {
+        let bytes = self.0.get(blob.digest().as_ref()).cloned();
+        Ok(bytes.map(|bytes| Arc::new(bytes) as Arc<dyn BlockRead>))
     }
 
     fn place(&self) -> String {
@@ -199,6 +205,54 @@ fn bombs_are_bounded() {
         let error = read(blobs, &image(vec![blob]), &[Digest::of(&tar)], &options).unwrap_err();
         assert!(error.contains("the limit is 1048576"), "{error}");
     }
+}
+
+#[test]
+fn a_layer_that_is_not_compressed_is_read_where_it_stands_and_verified_all_the_same() {
+    let mut blobs = Memory::default();
+    let tars = [archive(&["a", "b"]), archive(&["c"])];
+    let ids: Vec<Digest> = tars.iter().map(|tar| Digest::of(tar)).collect();
+    let layers = vec![
+        blobs.put(MediaType::ImageLayer, tars[0].clone()),
+        blobs.put(MediaType::ImageLayerGzip, gzip(&tars[1])),
+    ];
+    let options = LayerOptions {
+        in_place: true,
+        ..LayerOptions::default()
+    };
+    let opened = |blobs: Memory| {
+        let blobs: Arc<dyn Blobs> = Arc::new(blobs);
+        open(&blobs, &image(layers.clone()), &ids, &options).unwrap()
+    };
+    for (mut source, stands) in opened(Memory(blobs.0.clone()))
+        .into_iter()
+        .zip([true, false])
+    {
+        while let Some(entry) = source.next_entry().unwrap() {
+            assert_eq!(source.origin().is_some(), stands);
+            let Some(place) = source.next_place().unwrap() else {
+                assert!(!stands);
+                continue;
+            };
+            let BodyPlace::Data { at, len } = place else {
+                panic!("{place:?}")
+            };
+            let mut content = vec![0; usize::try_from(len).unwrap()];
+            source.origin().unwrap().read_at(at, &mut content).unwrap();
+            assert_eq!(content, entry.path);
+        }
+    }
+    // A byte of a content that nobody looked at.
+    let mut damaged = tars[0].clone();
+    damaged[512] ^= 1;
+    blobs.0.insert(ids[0].to_string(), damaged);
+    let mut sources = opened(blobs);
+    let mut end = sources[0].next_entry();
+    while let Ok(Some(_)) = end {
+        while sources[0].next_place().unwrap().is_some() {}
+        end = sources[0].next_entry();
+    }
+    assert!(end.is_err());
 }
 
 /// An archive as a layer.

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forger_block::{BlockRead, FileReader, ScratchFile};
+use forger_block::{BlockRead, FileReader, ScratchFile, Window};
 use forger_fs::decompress::{self, Format};
 use forger_fs::source::{BodyRun, EntryKind, Source};
 use forger_fs::tar;
@@ -25,6 +25,9 @@ pub(crate) type Opened = (Box<dyn Read + Send>, u64);
 pub(crate) trait Files: Debug + Send + Sync {
     /// Opens a file at an offset in bytes; `None` where there is none.
     fn open_at(&self, name: &str, offset: u64) -> Result<Option<Opened>>;
+
+    /// Opens a file to be read at any offset; `None` where there is none.
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn BlockRead>>>;
 
     /// Says where the files are.
     fn place(&self) -> String;
@@ -57,23 +60,38 @@ impl Folder {
             path: path.to_owned(),
         }
     }
+
+    /// Returns the path of a file; `None` where there is none.
+    fn file(&self, name: &str) -> Result<Option<PathBuf>> {
+        let path = self.path.join(name);
+        let shown = path.display().to_string();
+        // A FIFO would not be opened before somebody writes to it.
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(path)),
+            Ok(_) => Err(Error::invalid(shown, "it is no file")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::read(shown, error)),
+        }
+    }
 }
 
 impl Files for Folder {
     fn open_at(&self, name: &str, offset: u64) -> Result<Option<Opened>> {
-        let path = self.path.join(name);
+        let Some(path) = self.file(name)? else {
+            return Ok(None);
+        };
         let failed = |error| Error::read(path.display().to_string(), error);
-        // A FIFO would not be opened before somebody writes to it.
-        match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(Error::invalid(path.display().to_string(), "it is no file")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        }
         let mut file = File::open(&path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
         Ok(Some((Box::new(file), size.saturating_sub(offset))))
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn BlockRead>>> {
+        Ok(match self.file(name)? {
+            Some(path) => Some(Arc::new(FileReader::open(path)?)),
+            None => None,
+        })
     }
 
     fn place(&self) -> String {
@@ -171,21 +189,36 @@ fn beside(folder: &str, target: &str) -> String {
     parts.join("/")
 }
 
-impl Files for Archive {
-    fn open_at(&self, name: &str, offset: u64) -> Result<Option<Opened>> {
-        let mut name = name;
+impl Archive {
+    /// Returns place and length of a member in bytes.
+    fn member<'a>(&'a self, mut name: &'a str) -> Option<(u64, u64)> {
         for _ in 0..8 {
             match self.links.get(name) {
                 Some(target) => name = target,
                 None => break,
             }
         }
-        let Some(&(at, size)) = self.members.get(name) else {
+        self.members.get(name).copied()
+    }
+}
+
+impl Files for Archive {
+    fn open_at(&self, name: &str, offset: u64) -> Result<Option<Opened>> {
+        let Some((at, size)) = self.member(name) else {
             return Ok(None);
         };
         let rest = size.saturating_sub(offset);
         let reader = RangeReader::new(Arc::clone(&self.reader), at.saturating_add(offset), rest);
         Ok(Some((Box::new(reader), rest)))
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn BlockRead>>> {
+        let Some((at, size)) = self.member(name) else {
+            return Ok(None);
+        };
+        let range = at..at.saturating_add(size);
+        let window = Window::new(Arc::clone(&self.reader), range)?;
+        Ok(Some(Arc::new(window)))
     }
 
     fn place(&self) -> String {

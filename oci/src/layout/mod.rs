@@ -15,6 +15,9 @@ mod index;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
+
+use forger_block::BlockRead;
 
 use crate::blob::{Blobs, Images};
 use crate::manifest::Manifest;
@@ -142,6 +145,11 @@ impl Blobs for Layout {
             Some((reader, _)) => Ok(Some(reader)),
             None => Err(self.missing(format!("blob {digest}"))),
         }
+    }
+
+    fn standing(&self, blob: &Descriptor) -> Result<Option<Arc<dyn BlockRead>>> {
+        let digest = Digest::try_from(blob.digest())?;
+        self.files.open(&blob_path(&digest))
     }
 
     fn place(&self) -> String {

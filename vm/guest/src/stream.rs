@@ -133,6 +133,11 @@ impl Stream {
         locked(&self.input).take();
     }
 
+    /// Tells whether the stream is over, in both directions.
+    pub(crate) fn is_over(&self) -> bool {
+        locked(&self.credit).is_none()
+    }
+
     /// Ends both directions: whoever waits for credit or input wakes up.
     fn end(&self) {
         locked(&self.credit).take();

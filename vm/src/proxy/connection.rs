@@ -79,11 +79,18 @@ pub(super) enum After {
     Nothing,
 }
 
-/// Tells the guest's program that it does not get what it asked for.
+/// Tells the guest's program that it does not get what it asked for, and that no more follows.
 fn answer(inbox: &Inbox, refusal: &Refusal) {
+    tell(inbox, refusal);
+    relay::close(inbox);
+}
+
+/// Tells the guest's program that it does not get what it asked for.
+pub(super) fn tell(inbox: &Inbox, refusal: &Refusal) {
     let name = match refusal.status {
         400 => "Bad Request",
         403 => "Forbidden",
+        503 => "Service Unavailable",
         504 => "Gateway Timeout",
         _ => "Bad Gateway",
     };
@@ -95,7 +102,6 @@ fn answer(inbox: &Inbox, refusal: &Refusal) {
     );
     // The guest may be gone, or may have had an answer already.
     let _ = inbox.outlet().write_all(text.as_bytes());
-    relay::close(inbox);
 }
 
 /// Returns host and port of a tunnel's target.

@@ -10,6 +10,9 @@
 //! | a host that no pattern allows | there are no patterns |
 //! | an address on the host's loopback, a link-local or unspecified one | a pattern names that very host |
 //! | more connections at once than the limit | never |
+//!
+//! The guest's end carries 128 at once, and lets further ones wait for their turn: more than 512 are an offence
+//! of something else in the guest, which ends it.
 
 mod allow;
 mod connection;
@@ -30,6 +33,7 @@ use forger_wire::Message;
 
 use crate::channel::{Connections, Inbox, locked};
 use crate::error::Error;
+use connection::Refusal;
 
 pub use allow::{Pattern, PatternError};
 pub use record::Request;
@@ -170,7 +174,14 @@ pub(crate) fn serve(
 
 fn accept(served: &Served, inbox: Inbox) {
     let Some(connection) = Open::take(served) else {
-        served.note(Request::refused("", "", "too many connections at once"));
+        let limit = served.0.options.max_connections;
+        let reason = format!("too many connections at once: {limit} are open");
+        let refusal = Refusal::new(503, reason);
+        served.note(Request {
+            status: Some(refusal.status),
+            ..Request::refused("", "", &refusal.reason)
+        });
+        connection::tell(&inbox, &refusal);
         return refuse(&inbox);
     };
     let started = thread::Builder::new()

@@ -15,8 +15,9 @@ use crate::progress::Console;
 /// Keeps a kernel out of files: a kernel, Debian packages, a kernel bundle or another tar
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-A kernel is a bzImage, an Image of arm64, a vmlinux or a linux.uml. Packages (.deb) are read natively;
-kernel and modules may come in several of them. A metapackage names the package that it stands for.
+A kernel is a bzImage, an Image of arm64, a vmlinux or a linux.uml. Packages (.deb) are read
+natively; kernel and modules may come in several of them. A metapackage names the package that it
+stands for.
 
 Examples:
   apt-get download linux-image-6.1.0-18-cloud-amd64 && forger kernel add linux-image-*.deb

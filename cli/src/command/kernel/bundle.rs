@@ -19,8 +19,8 @@ const LEVEL: i32 = 12;
 /// Makes one file of a kernel that is kept, with its modules
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-The bundle is a tar, compressed with zstd, which forger kernel add and pull take, and forger push takes to a
-registry. Equal kernels give equal bytes.
+The bundle is a tar, compressed with zstd, which forger kernel add and pull take, and forger push
+takes to a registry. Equal kernels give equal bytes.
 
 Examples:
   forger kernel bundle 6.1.0-18-cloud-amd64 -o .

@@ -7,8 +7,8 @@ use crate::guest::kernel::Kernels;
 /// Chooses the kernel that guests get where none is named
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-There is one for User-Mode Linux and one for machines of each architecture. Without a choice it is the kernel
-that was added last.
+There is one for User-Mode Linux and one for machines of each architecture. Without a choice it is
+the kernel that was added last.
 
 Examples:
   forger kernel default 6.1.0-18-cloud-amd64

@@ -23,9 +23,10 @@ use crate::print::{self, Stream};
     arg_required_else_help = true,
     subcommand_required = true,
     after_long_help = "\
-A guest gets the kernel that --kernel names, else the one that is kept and was chosen or added last, else
-that of its root filesystem, else this machine's linux.uml, else this machine's own from /boot; each if the
-backend takes it. Kernels are kept below FORGER_STORE, else XDG_DATA_HOME/forger, in kernels/.
+A guest gets the kernel that --kernel names, else the one that is kept and was chosen or added last,
+else that of its root filesystem, else this machine's linux.uml, else this machine's own from /boot;
+each if the backend takes it. Kernels are kept below FORGER_STORE, else XDG_DATA_HOME/forger, in
+kernels/.
 
 Examples:
   apt-get download user-mode-linux && forger kernel add user-mode-linux_*.deb

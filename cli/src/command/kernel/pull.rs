@@ -13,8 +13,8 @@ use crate::progress::Console;
 /// Fetches a kernel of a catalog, or from an URL, and keeps it once it is verified
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-What is fetched is whatever forger kernel add takes: a kernel bundle, a package, a kernel by itself. Nothing
-of it is looked at before its SHA-256 is that of the catalog or of --sha256.
+What is fetched is whatever forger kernel add takes: a kernel bundle, a package, a kernel by itself.
+Nothing of it is looked at before its SHA-256 is that of the catalog or of --sha256.
 
 Examples:
   forger kernel pull cloud --catalog https://example.org/catalog.json

@@ -11,6 +11,7 @@ use crate::args::catalog::CatalogArgs;
 use crate::args::run::WriteArgs;
 use crate::args::size;
 use crate::args::source::{SOURCE_HELP, SourceArgs};
+use crate::exit::Failure;
 use crate::guest::backend::{Choice, Wanted};
 use crate::guest::secret::{self, Secret};
 
@@ -30,23 +31,28 @@ pub(super) const SHAPE: &str = "forger run SOURCE -- COMMAND [ARGUMENT]...";
     after_long_help = "\
 Examples:
   forger run rootfs.tar -- dpkg -l
-  forger run --net proxy --commit curl.ext4 rootfs.tar -- sh -c 'apt-get update && apt-get install -y curl'
+  forger run --net proxy --commit new.ext4 rootfs.tar -- sh -c 'apt update && apt install -y curl'
   forger run --diff rootfs.ext4 -- ldconfig
   forger run -it rootfs.ext4                                   a shell
   forger run --catalog https://example.org/catalog.json debian -- dpkg -l
   forger run --mount src:/src --cache cargo:/var/cache/cargo rust.tar --cwd /src -- make
 
-A guest has no network. With --net proxy, programs in it that obey http_proxy and https_proxy reach the
-hosts that --allow-host names, or all if it names none, but never this machine's own addresses unless
-they are named. What --ca-file trusts is trusted in the guest as well, by what obeys SSL_CERT_FILE,
-CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE, PIP_CERT, GIT_SSL_CAINFO, NODE_EXTRA_CA_CERTS or APT_CONFIG.
+A folder as SOURCE, and layers that are not compressed, are read where they stand while the guest
+runs: what changes in them meanwhile is an error, and said. What can be read only once is kept in an
+unnamed temporary file. --mount copies: the guest sees a folder as it was at the start.
 
-A SOURCE that is no file here can be the name of a bundle in the catalog: it is fetched into the local store
-first, and with it the kernel that the catalog names for it.
+A guest has no network. With --net proxy, programs in it that obey http_proxy and https_proxy reach
+the hosts that --allow-host names, or all if it names none, but never this machine's own addresses
+unless they are named. What --ca-file trusts is trusted in the guest as well, by what obeys
+SSL_CERT_FILE, CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE, PIP_CERT, GIT_SSL_CAINFO, NODE_EXTRA_CA_CERTS or
+APT_CONFIG. 64 connections at once are served; further ones are refused.
 
-Exit status: the command's own; 128 and a signal's number when a signal ended it; 124 when it took too
-long; 125 when forger cannot run it, or nobody knows how it ended; 126 when it cannot be started and 127
-when there is no such program; 2 wrong usage, 130 or 143 stopped by a signal."
+A SOURCE that is no file here can be the name of a bundle in the catalog: it is fetched into the
+local store first, and with it the kernel that the catalog names for it.
+
+Exit status: the command's own; 128 and a signal's number when a signal ended it; 124 when it took
+too long; 125 when forger cannot run it, or nobody knows how it ended; 126 when it cannot be started
+and 127 when there is no such program; 2 wrong usage, 130 or 143 stopped by a signal."
 )]
 pub(crate) struct Args {
     #[arg(value_name = "SOURCE", help = SOURCE_HELP)]
@@ -217,6 +223,21 @@ pub(super) enum Net {
 }
 
 impl Args {
+    /// Checks that no option means something that another one leaves out.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let idle = match self.net {
+            Net::Proxy => None,
+            Net::None if !self.allow_host.is_empty() => Some("--allow-host"),
+            Net::None => self.net_log.is_some().then_some("--net-log"),
+        };
+        idle.map_or(Ok(()), |option| {
+            Err(
+                Failure::usage(format!("{option}: the guest has no network"))
+                    .help("--net proxy gives it one"),
+            )
+        })
+    }
+
     /// Returns what the guest may reach.
     pub(super) fn proxy(&self, observer: Option<Observer>) -> Option<proxy::Options> {
         (self.net == Net::Proxy).then(|| proxy::Options {

@@ -49,6 +49,7 @@ pub(super) fn run(args: &Args, global: Global) -> Result<(), Failure> {
 /// Returns the job's exit status.
 fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8, Failure> {
     let begin = Instant::now();
+    args.check()?;
     let results = Results::check(args, global)?;
     let named = args.source.named(args.first.as_ref())?;
     let named = named.ok_or_else(|| Failure::usage("SOURCE is missing").help(args::SHAPE))?;
@@ -59,18 +60,20 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
         }
         None => {
             let size = root::size(args.free);
-            let root = root::Planned::open(&named, &args.source, size, console)?;
+            let way = root::Folders::InPlace;
+            let root = root::Planned::open(&named, &args.source, size, way, console)?;
             (root, None)
         }
     };
-    console.detail(root.way);
+    console.detail(&root.way);
     let wish = Wish {
         named: args.kernel.as_deref(),
         meant: meant.as_deref(),
         system: Image::open(Arc::clone(&root.base)).ok().map(Arc::new),
     };
     let chosen = backend::choose(args.backend, args.isolation, &wish)?;
-    let backend = chosen.backend;
+    let backend = chosen.made.backend;
+    console.detail(&format!("the guest's kernel is {}", chosen.made.kernel));
     if !chosen.passed_over.is_empty() {
         console.say(&format!("passed over {}", chosen.passed_over.join("; ")));
     }
@@ -138,6 +141,9 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
         guest.kill();
     }
     let end = ending.elapsed();
+    if let Some(fault) = root.fault() {
+        console.say(&format!("the guest could not read its root: {fault}"));
+    }
     say_requests(&guest, log.as_ref(), console)?;
     if wanted {
         results.make(&guest, &root, console)?;
@@ -195,7 +201,8 @@ fn say_requests(
 ) -> Result<(), Failure> {
     guest.settle(SETTLING);
     let requests = guest.requests();
-    let refused = |request: &&Request| request.status == Some(403);
+    let refused =
+        |request: &&Request| matches!(request.status, Some(403 | 503)) && request.problem.is_some();
     let refused = requests.iter().filter(refused).count();
     if refused > 0 {
         console.say(&format!("{refused} requests of the guest were refused"));

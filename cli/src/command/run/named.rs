@@ -85,10 +85,8 @@ fn unpack(
         .into_placed()
         .and_then(|(scratch, len)| scratch.into_reader(len))
         .map_err(|error| remedy::block(what(), error))?;
-    Ok(Planned {
-        base,
-        way: "the bundle's filesystem was unpacked into a temporary file",
-    })
+    let way = "the bundle's filesystem was unpacked into a temporary file";
+    Ok(Planned::new(base, way.to_owned(), Vec::new()))
 }
 
 /// Makes sure that a kernel is kept; one that cannot be had is said, and another one taken.

@@ -54,6 +54,7 @@ impl Results {
         if !self.are_wanted() {
             return Ok(());
         }
+        root.check_unchanged()?;
         let disk = guest
             .disk(0)
             .map_err(|error| failure("cannot read what the guest left", error))?;

@@ -9,7 +9,7 @@ use crate::args::source::{Named, SourceArgs};
 use crate::exit::Failure;
 use crate::guest::cache::Cache;
 use crate::guest::failure;
-use crate::guest::root::{self, Planned};
+use crate::guest::root::{self, Folders, Planned};
 use crate::progress::Console;
 use crate::signals::Signals;
 
@@ -58,7 +58,9 @@ impl Shares {
         for share in &args.mount {
             let named = Named::any(OsString::from(&share.from));
             let size = root::size(args.free);
-            let planned = Planned::open(&named, &SourceArgs::default(), size, console)?;
+            // A working folder changes: the guest sees it as it was at its start.
+            let way = Folders::Copied;
+            let planned = Planned::open(&named, &SourceArgs::default(), size, way, console)?;
             mounts.push((planned, share.clone()));
         }
         let open = |share: &Share| Ok((Cache::open(&share.from)?, share.clone()));

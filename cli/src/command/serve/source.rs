@@ -7,6 +7,7 @@ use forger_disk::{Disk, Format};
 use forger_fs::ext4::{self, LockedFile, Size};
 
 use super::Args;
+use crate::args::size::human;
 use crate::args::source::{Named, SourceArgs};
 use crate::config::Environment;
 use crate::exit::Failure;
@@ -82,8 +83,8 @@ pub(super) fn open(args: &Args, console: &mut Console) -> Result<Served, Failure
     })
 }
 
-/// Plans a filesystem, whose contents are read when a client wants them; of what can be read only once it
-/// is written to an unnamed file.
+/// Plans a filesystem, whose contents are read when a client wants them; what can be read only once is
+/// kept in an unnamed file.
 fn plan(args: &Args, console: &mut Console) -> Result<Served, Failure> {
     let named = Named::any(args.image.clone());
     let source = SourceArgs {
@@ -101,11 +102,12 @@ fn plan(args: &Args, console: &mut Console) -> Result<Served, Failure> {
     if let Some(size) = args.size {
         options.size = Size::Exact(size - size % ext4::BLOCK_SIZE);
     }
-    let mut inputs = Inputs::open(&named, &source, options.ignore, &environment, console)?;
+    let mut inputs = Inputs::open_in_place(&named, &source, options.ignore, &environment, console)?;
     let planned = planned::filesystem(&mut inputs, &options, &named.shown(), console)?;
-    if planned.is_written {
+    if planned.kept > 0 {
         console.detail(&format!(
-            "{} can be read only once: its filesystem is in an unnamed file",
+            "{} of {} can be read only once: they are in an unnamed file",
+            human(planned.kept),
             named.shown()
         ));
     }

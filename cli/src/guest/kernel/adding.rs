@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use forger::catalog::is_name;
 use forger_vm::kernel::{Control, Folder, Format, Image, Modules, Piece, Place};
 
-use super::store::{FACTS, KERNEL, Kernels, MODULES, clear};
+use super::store::{FACTS, KERNEL, Kernels, MODULES, clear, plain};
 use super::{Facts, Stored};
 use crate::config;
 use crate::exit::Failure;
@@ -170,10 +170,7 @@ impl Adding {
         }
         let told = Some(&self.facts.name).filter(|name| is_name(name)).cloned();
         let release = self.facts.release.as_deref().unwrap_or("kernel");
-        let plain: String = release
-            .chars()
-            .map(|c| if is_name(&format!("x{c}")) { c } else { '-' })
-            .collect();
+        let plain = plain(release);
         Ok(told.unwrap_or_else(|| match image.format {
             Format::Uml => format!("uml-{plain}"),
             _ => plain,

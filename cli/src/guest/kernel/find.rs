@@ -127,6 +127,14 @@ pub(crate) fn find(takes: Takes, wish: &Wish<'_>) -> Result<Found, Failure> {
     })
 }
 
+/// Checks that the kernel that is named can be read, where one is, before any backend is asked.
+///
+/// # Errors
+/// One that cannot; what helps.
+pub(crate) fn check_named(wish: &Wish<'_>) -> Result<(), Failure> {
+    wish.named.map_or(Ok(()), |named| by_name(named).map(drop))
+}
+
 /// Returns a kernel that was asked for.
 fn by_name(named: &OsStr) -> Result<Found, Failure> {
     let path = Path::new(named);

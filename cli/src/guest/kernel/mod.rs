@@ -10,6 +10,6 @@ mod take;
 pub(crate) use adding::{Adding, Keep};
 pub(crate) use bundle::{entry, write};
 pub(crate) use fetch::{fetch, verify};
-pub(crate) use find::{Found, Takes, Wish, find, listed};
+pub(crate) use find::{Found, Takes, Wish, check_named, find, listed};
 pub(crate) use store::{Facts, Kernels, Stored};
 pub(crate) use take::{from_image, is_bundle, take};

@@ -158,7 +158,13 @@ impl Kernels {
     /// One that cannot be read.
     pub(crate) fn get(&self, name: &str) -> Result<Option<Stored>, Failure> {
         if !is_name(name) {
-            return Ok(None);
+            // A release has characters that no name has.
+            let plain = plain(name);
+            let found = match is_name(&plain) {
+                true => self.get(&plain)?,
+                false => None,
+            };
+            return Ok(found.filter(|stored| stored.facts.release.as_deref() == Some(name)));
         }
         let folder = self.folder.join(name);
         match fs::read(folder.join(FACTS)) {
@@ -235,11 +241,12 @@ impl Kernels {
         let _lock = self.lock()?;
         let gone = self.folder.join(".adding");
         // What cannot be understood can be removed all the same.
-        if !is_name(name) || !self.folder.join(name).is_dir() {
-            self.named(name)?;
-        }
+        let folder = match is_name(name) && self.folder.join(name).is_dir() {
+            true => self.folder.join(name),
+            false => self.named(name)?.folder,
+        };
         let removed = clear(&gone)
-            .and_then(|()| fs::rename(self.folder.join(name), &gone))
+            .and_then(|()| fs::rename(folder, &gone))
             .and_then(|()| clear(&gone));
         removed.map_err(|error| self.failed(error))
     }
@@ -275,6 +282,12 @@ impl Kernels {
         let folder = self.folder.display();
         Failure::failed(format!("cannot use the kernels in {folder}")).because(error)
     }
+}
+
+/// Makes a name of a release.
+pub(super) fn plain(release: &str) -> String {
+    let plain = |c| if is_name(&format!("x{c}")) { c } else { '-' };
+    release.chars().map(plain).collect()
 }
 
 /// Removes a folder with all that is in it, if it is there.

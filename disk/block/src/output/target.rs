@@ -60,14 +60,15 @@ impl Target {
     ///
     /// # Errors
     /// Without `force`, [`Error::Exists`] for a file that is there and [`Error::Device`] for a
-    /// block device; [`Error::Io`] when it cannot be told.
+    /// block device; [`Error::Io`] when it cannot be told, and for a folder that is not there.
     pub fn check(&self, force: bool) -> Result<()> {
         match self {
-            Self::Regular(path) if !force => {
+            Self::Regular(path) => {
                 let shown = path.display().to_string();
                 match path.try_exists() {
-                    Ok(false) => Ok(()),
+                    Ok(true) if force => Ok(()),
                     Ok(true) => Err(Error::Exists { path: shown }),
+                    Ok(false) => check_folder(path),
                     Err(error) => Err(Error::io("inspect", shown, error)),
                 }
             }
@@ -128,6 +129,20 @@ pub fn check_target(path: impl AsRef<Path>, force: bool) -> Result<Target> {
     let target = Target::of(path)?;
     target.check(force)?;
     Ok(target)
+}
+
+/// Checks that there is a folder to put a file in.
+fn check_folder(path: &Path) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    match folder.metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(std::io::Error::from(std::io::ErrorKind::NotADirectory)),
+        Err(error) => Err(error),
+    }
+    .map_err(|error| Error::io("open the folder", folder.display().to_string(), error))
 }
 
 fn open_fifo(path: &Path) -> Result<ForwardStream<std::fs::File>> {

@@ -59,7 +59,7 @@ impl Room {
                 }
                 Ok(())
             }
-            Self::File(file) => file.file().read_at(offset, buf),
+            Self::File(file) => file.read_at(offset, buf),
         }
     }
 

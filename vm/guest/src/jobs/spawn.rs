@@ -41,7 +41,7 @@ const WITHHELD: [CapabilitySet; 2] = [CapabilitySet::SYS_MODULE, CapabilitySet::
 /// Prepares a job's process.
 ///
 /// # Errors
-/// A user that the image does not know; a system without pipes or terminals to give.
+/// A user that the image does not know, or a folder that it does not have; a system without pipes or terminals to give.
 pub(super) fn prepare(job: &Job, privileged: bool) -> io::Result<(Command, Ends)> {
     let identity = user::find(&job.user)?;
     let mut words = job.argv.iter().map(|word| OsStr::from_bytes(word));
@@ -53,6 +53,10 @@ pub(super) fn prepare(job: &Job, privileged: bool) -> io::Result<(Command, Ends)
         true => OsStr::new("/"),
         false => OsStr::from_bytes(&job.cwd),
     };
+    if !std::fs::metadata(cwd).is_ok_and(|found| found.is_dir()) {
+        let what = format!("there is no folder {}", cwd.display());
+        return Err(io::Error::other(what));
+    }
     let cwd = cwd.to_owned();
     let ends = match job.terminal {
         Some(size) => {
