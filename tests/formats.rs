@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use forger_tests::disks::{assert_equal, raw};
+use forger_tests::disks::{assert_equal, qemu_convert, raw};
 use forger_tests::forger::forger;
 use forger_tests::need;
 use forger_tests::process::Run;
@@ -267,6 +267,39 @@ fn what_is_compressed_with_xz_is_what_xz_reads_and_as_small() {
     let theirs = Run::new("xz").args(["-T1", "-c"]).arg(&disk).ok().stdout;
     let (ours, theirs) = (fs::read(&usual).unwrap().len(), theirs.len());
     assert!(ours * 100 <= theirs * 102, "{ours} of {theirs}");
+}
+
+#[test]
+fn images_of_formats_that_are_not_read_are_not_taken_for_raw_disks() {
+    need!("qemu-img");
+    let scratch = Scratch::new();
+    let disk = disk(&scratch);
+    for (name, args) in [
+        ("a.vdi", &["-O", "vdi"][..]),
+        ("b.qed", &["-O", "qed"]),
+        ("c.hdd", &["-O", "parallels"]),
+        ("d.vmdk", &["-O", "vmdk", "-o", "subformat=monolithicFlat"]),
+        ("e.qcow", &["-O", "qcow"]),
+    ] {
+        let image = scratch.path(name);
+        qemu_convert(&disk, &image, args);
+        let never = scratch.path("never.raw");
+        for verb in ["convert", "mkfs"] {
+            let refused = forger().arg(verb).arg(&image).arg(&never).output();
+            assert_eq!(refused.status.code(), Some(1), "{verb}: {refused}");
+            let said = refused.errors();
+            let why = if name == "e.qcow" {
+                "version 1"
+            } else {
+                "is not read"
+            };
+            assert!(said.contains(why) && !never.exists(), "{verb}: {said}");
+        }
+        // Whoever means the bytes of the file says so.
+        let back = scratch.path("back.raw");
+        convert(&image, &back, &["--input-format", "raw", "--force"]);
+        assert!(fs::read(&back).unwrap() == fs::read(&image).unwrap());
+    }
 }
 
 #[test]

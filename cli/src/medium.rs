@@ -374,8 +374,7 @@ impl Leave {
 impl Denied {
     fn failure(self, what: String) -> Failure {
         match self {
-            Self::Open(OpenError::Block(error)) => remedy::block(what, error),
-            Self::Open(error) => Failure::failed(what).because(error),
+            Self::Open(error) => remedy::disk(what, error),
             Self::Inside(path, denied) => {
                 denied.failure(format!("{what}, which builds on {}", path.display()))
             }

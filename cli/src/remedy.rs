@@ -4,6 +4,7 @@ use forger::bundle::{Error as Bundle, OpenError};
 use forger::catalog::Error as Catalog;
 use forger::store::Error as Store;
 use forger_block::Error as Block;
+use forger_disk::OpenError as Disk;
 use forger_fs::ext4::Error as Ext4;
 use forger_fs::source::Error as Source;
 use forger_fs::tar::Error as Tar;
@@ -84,6 +85,17 @@ pub(crate) fn block(what: String, error: Block) -> Failure {
             let help = block_help(&error);
             Failure::failed(what).because(error).help_if(help)
         }
+    }
+}
+
+/// Explains why an image file cannot be opened.
+pub(crate) fn disk(what: String, error: Disk) -> Failure {
+    match error {
+        Disk::Block(error) => block(what, error),
+        Disk::Foreign(_) => Failure::failed(what).because(error).help(
+            "convert it with a program that reads it; if it is a raw disk after all, --input-format raw says so",
+        ),
+        error => Failure::failed(what).because(error),
     }
 }
 

@@ -109,6 +109,7 @@ pub fn check(file: &Arc<dyn BlockRead>, format: Format) -> Result<Report, OpenEr
         Format::Vmdk => Ok(vmdk::check(file)?),
         Format::AndroidSparse => Ok(android_sparse::check(file)?),
         Format::Ova => Ok(ova::check(file)?),
+        Format::Foreign(name) => Err(OpenError::Foreign(name)),
     }
 }
 

@@ -53,6 +53,9 @@ pub enum OpenError {
     /// It is an OVA that cannot be read.
     #[error(transparent)]
     Ova(#[from] ova::ReadError),
+    /// It is of a format that is not read.
+    #[error("it is a {0}, which is not read")]
+    Foreign(&'static str),
 }
 
 impl Container {
@@ -92,6 +95,7 @@ impl Container {
                 Self::AndroidSparse(Arc::new(android_sparse::Image::open(file)?))
             }
             Format::Ova => Self::Ova(Arc::new(ova::Image::open(file)?)),
+            Format::Foreign(name) => return Err(OpenError::Foreign(name)),
         })
     }
 

@@ -27,6 +27,7 @@ mod container;
 mod copy;
 mod detect;
 mod differing;
+mod foreign;
 mod guid;
 mod hex;
 mod image_error;

@@ -171,7 +171,7 @@ impl Arrived {
         let format = args.input_format.map(Format::from);
         Container::open(file, format)
             .map(Input::Spooled)
-            .map_err(|error| Failure::failed(format!("cannot read {}", self.name)).because(error))
+            .map_err(|error| remedy::disk(format!("cannot read {}", self.name), error))
     }
 }
 

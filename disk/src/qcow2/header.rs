@@ -147,11 +147,6 @@ impl Header {
     /// A file that is no qcow2 image, an image that uses what is not known, and a damaged one.
     pub fn read(file: &dyn BlockRead) -> Result<Self, ReadError> {
         let raw = raw(file)?;
-        let cluster_bits = raw.cluster_bits.get();
-        if !(9..=21).contains(&cluster_bits) {
-            return Err(field("cluster_bits", cluster_bits.into()));
-        }
-        let cluster_size = 1_u64 << cluster_bits;
         let (version, header_len) = match raw.version.get() {
             2 => (2, V2_LEN),
             3 => (3, raw.header_length.get()),
@@ -159,6 +154,11 @@ impl Header {
                 return Err(unsupported(format!("version {other} of qcow2")));
             }
         };
+        let cluster_bits = raw.cluster_bits.get();
+        if !(9..=21).contains(&cluster_bits) {
+            return Err(field("cluster_bits", cluster_bits.into()));
+        }
+        let cluster_size = 1_u64 << cluster_bits;
         if version == 3 && (header_len < V3_LEN || u64::from(header_len) > cluster_size) {
             return Err(field("header_length", header_len.into()));
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use forger::address::Address;
 use forger_block::{BlockRead, FileReader, Window};
 use forger_disk::partition::{self, Partition};
-use forger_disk::{Container, Format as DiskFormat, OpenError, Severity, detect};
+use forger_disk::{Container, Format as DiskFormat, Severity, detect};
 use serde_json::json;
 
 use self::part::Part;
@@ -120,10 +120,7 @@ fn whole(address: &Address, args: &Args) -> Result<Vec<Part>, Failure> {
     if format == DiskFormat::Raw {
         return inside(address, &Medium::of(&stored, address, &args.read)?);
     }
-    let report = forger_disk::check(&file, format).map_err(|error| match error {
-        OpenError::Block(error) => block(error),
-        error => Failure::failed(what()).because(error),
-    })?;
+    let report = forger_disk::check(&file, format).map_err(|error| remedy::disk(what(), error))?;
     let container = Part::of_report(stored.name(format), report);
     let held = match Medium::of(&stored, address, &args.read) {
         Ok(medium) => inside(address, &medium),
