@@ -251,6 +251,7 @@ fn a_guest_reaches_what_it_may_and_nothing_else() {
     assert!(output.text().contains("hello from the host"), "{output}");
     // Which backend it was, how far the guest was kept away, and which way its disk took.
     for said in [
+        "the filesystem was planned, not unpacked",
         "by uml, kept from this machine by an ordinary process, weaker than a virtual machine",
         "its disks are served as the guest reads them, without a copy",
         "2 requests of the guest were refused",
@@ -424,7 +425,7 @@ fn a_folder_is_read_where_it_stands_and_what_changes_in_it_meanwhile_is_said() {
     let script = "cat /srv/early; touch /srv/mine; read x; cat /srv/late || echo no; exit 6";
     let streams = format!("exec \"$@\" < {} > {}", fifo.display(), said.display());
     let running = forger()
-        .args(["run", "--memory", "256M", "-v", "-i"])
+        .args(["run", "--memory", "256M", "-i"])
         .arg(&folder)
         .args(["--", "sh", "-c", script])
         .under("sh", &["-c", &streams, "sh"])

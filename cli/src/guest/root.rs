@@ -12,7 +12,7 @@ use crate::args::size::human;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::{self, Environment};
 use crate::exit::Failure;
-use crate::input::{Inputs, is_image};
+use crate::input::{Inputs, Way, is_image};
 use crate::medium::Medium;
 use crate::planned;
 use crate::progress::Console;
@@ -65,15 +65,6 @@ fn in_full(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// What files of a folder are for the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Folders {
-    /// Read where they stand, as the guest reads them: what changes meanwhile is an error.
-    InPlace,
-    /// As they were when the guest started.
-    Copied,
-}
-
 impl Planned {
     /// Takes a filesystem that came about in a way, and is read from files.
     pub(crate) fn new(disk: Arc<dyn BlockRead>, way: String, files: Vec<Arc<FileReader>>) -> Self {
@@ -104,12 +95,12 @@ impl Planned {
         named: &Named,
         args: &SourceArgs,
         size: Size,
-        folders: Folders,
+        contents: Way,
         console: &mut Console,
     ) -> Result<Self, Failure> {
         match Self::image(named, args)? {
             Some(image) => Ok(image),
-            None => Self::plan(named, args, size, folders, console),
+            None => Self::plan(named, args, size, contents, console),
         }
     }
 
@@ -134,7 +125,7 @@ impl Planned {
         named: &Named,
         args: &SourceArgs,
         size: Size,
-        folders: Folders,
+        contents: Way,
         console: &mut Console,
     ) -> Result<Self, Failure> {
         let environment = Environment::real();
@@ -146,11 +137,8 @@ impl Planned {
             journal: Journal::Bytes(16 << 20),
             ..ext4::Options::default()
         };
-        let open = match folders {
-            Folders::InPlace => Inputs::open_in_place,
-            Folders::Copied => Inputs::open,
-        };
-        let mut inputs = open(named, args, options.ignore, &environment, console)?;
+        let ignore = options.ignore;
+        let mut inputs = Inputs::open_as(contents, named, args, ignore, &environment, console)?;
         let planned = planned::filesystem(&mut inputs, &options, &named.shown(), console)?;
         let way = match planned.kept {
             0 => "the filesystem was planned, not unpacked".to_owned(),

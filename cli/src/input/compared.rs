@@ -13,8 +13,8 @@ use forger_fs::source::{BodyRun, Source};
 use forger_fs::tree::compare::{Body, Digests};
 use forger_fs::tree::{CollectError, Content, Meta, NodeId, Policy, Tree};
 
-use super::is_image;
-use super::opener::{Again, Opener, Way};
+use super::opener::{Again, Opener};
+use super::{Way, is_image};
 use crate::args::read::ReadArgs;
 use crate::args::source::{Expect, Named, SourceArgs};
 use crate::config::Environment;

@@ -29,7 +29,8 @@ use crate::exit::Failure;
 use crate::progress::Console;
 pub(crate) use labelled::InSource;
 use labelled::Labelled;
-use opener::{Again, Opener, Way, inject};
+pub(crate) use opener::Way;
+use opener::{Again, Opener, inject};
 pub(crate) use recognize::is_image;
 
 /// All sources of one filesystem, open, in the order in which they are laid over each other.
@@ -59,21 +60,11 @@ impl Inputs {
         Self::open_as(Way::Once, named, args, ignore, environment, console)
     }
 
-    /// As [`open`](Self::open), for a filesystem that is read while its sources stand where they are.
+    /// As [`open`](Self::open), where it is said how contents are read.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub(crate) fn open_in_place(
-        named: &Named,
-        args: &SourceArgs,
-        ignore: Ignore,
-        environment: &Environment,
-        console: &mut Console,
-    ) -> Result<Self, Failure> {
-        Self::open_as(Way::InPlace, named, args, ignore, environment, console)
-    }
-
-    fn open_as(
+    pub(crate) fn open_as(
         way: Way,
         named: &Named,
         args: &SourceArgs,

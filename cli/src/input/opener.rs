@@ -43,10 +43,10 @@ pub(super) struct Again {
 
 /// How files of folders and layers of container images are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Once, in order.
+pub(crate) enum Way {
+    /// Once, in order: what changes later changes nothing.
     Once,
-    /// Where they stand, for as long as the command runs.
+    /// Where they stand, for as long as the command runs: what changes meanwhile is an error.
     InPlace,
 }
 

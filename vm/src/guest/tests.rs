@@ -11,6 +11,7 @@ use forger_wire::{Decoder, Ended, Job, MAX_DATA, Message, Ready, Side, VERSION, 
 
 use super::Guest;
 use crate::backend::{Access, Backend, Instance, Isolation, Machine, Started};
+use crate::cause::Cause;
 use crate::console::Console;
 use crate::error::{Error, Violation};
 use crate::initramfs::Module;
@@ -222,6 +223,19 @@ fn an_end_that_was_said_before_the_job_or_after_it_counts_for_none() {
     let second = guest.run(&job()).unwrap();
     let error = second.output(1000).unwrap_err();
     assert!(matches!(error, Error::Lost { .. }), "{error:?}");
+}
+
+#[test]
+fn a_guest_that_gives_no_sign_of_life_is_ended_and_that_is_said() {
+    let guest = boot(|line| line.come_up(|_, _, _| {})).unwrap();
+    let begun = Instant::now();
+    let error = guest.run(&job()).unwrap().output(1000).unwrap_err();
+    let silent = |cause: &Cause| matches!(cause, Cause::Silence(_));
+    assert!(
+        matches!(&error, Error::Lost { cause, .. } if silent(cause)),
+        "{error:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
 /// Takes so many bytes and no more.

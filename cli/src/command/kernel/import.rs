@@ -10,7 +10,8 @@ use crate::args::Global;
 use crate::args::source::{Named, SourceArgs};
 use crate::exit::Failure;
 use crate::guest::kernel::{Adding, Kernels, Stored, from_image};
-use crate::guest::root::{self, Folders, Planned};
+use crate::guest::root::{self, Planned};
+use crate::input::Way;
 use crate::progress::Console;
 
 /// Keeps the kernel of a root filesystem, with its modules
@@ -48,7 +49,7 @@ fn import(args: &Args, console: &mut Console) -> Result<Stored, Failure> {
     let named = Named::any(&args.from);
     let shown = named.shown();
     // Nothing is added to it: the filesystem needs no room.
-    let (size, way) = (root::size(0), Folders::InPlace);
+    let (size, way) = (root::size(0), Way::InPlace);
     let planned = Planned::open(&named, &SourceArgs::default(), size, way, console)?;
     let image = Image::open(Arc::clone(&planned.base))
         .map_err(|error| Failure::failed(format!("cannot read {shown}")).because(error))?;

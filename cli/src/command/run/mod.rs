@@ -22,6 +22,7 @@ use crate::config::{self, Environment};
 use crate::exit::Failure;
 use crate::guest::kernel::Wish;
 use crate::guest::{authority, backend, failure, root, secret};
+use crate::input::Way;
 use crate::output::Output;
 use crate::progress::Console;
 use crate::signals::Signals;
@@ -60,12 +61,12 @@ fn boot_and_run(args: &Args, global: Global, console: &mut Console) -> Result<u8
         }
         None => {
             let size = root::size(args.free);
-            let way = root::Folders::InPlace;
+            let way = Way::InPlace;
             let root = root::Planned::open(&named, &args.source, size, way, console)?;
             (root, None)
         }
     };
-    console.detail(&root.way);
+    console.say(&root.way);
     let wish = Wish {
         named: args.kernel.as_deref(),
         meant: meant.as_deref(),

@@ -9,7 +9,8 @@ use crate::args::source::{Named, SourceArgs};
 use crate::exit::Failure;
 use crate::guest::cache::Cache;
 use crate::guest::failure;
-use crate::guest::root::{self, Folders, Planned};
+use crate::guest::root::{self, Planned};
+use crate::input::Way;
 use crate::progress::Console;
 use crate::signals::Signals;
 
@@ -59,7 +60,7 @@ impl Shares {
             let named = Named::any(OsString::from(&share.from));
             let size = root::size(args.free);
             // A working folder changes: the guest sees it as it was at its start.
-            let way = Folders::Copied;
+            let way = Way::Once;
             let planned = Planned::open(&named, &SourceArgs::default(), size, way, console)?;
             mounts.push((planned, share.clone()));
         }

@@ -11,7 +11,7 @@ use crate::args::size::human;
 use crate::args::source::{Named, SourceArgs};
 use crate::config::Environment;
 use crate::exit::Failure;
-use crate::input::Inputs;
+use crate::input::{Inputs, Way};
 use crate::medium::{self, Medium};
 use crate::planned;
 use crate::progress::Console;
@@ -102,7 +102,14 @@ fn plan(args: &Args, console: &mut Console) -> Result<Served, Failure> {
     if let Some(size) = args.size {
         options.size = Size::Exact(size - size % ext4::BLOCK_SIZE);
     }
-    let mut inputs = Inputs::open_in_place(&named, &source, options.ignore, &environment, console)?;
+    let mut inputs = Inputs::open_as(
+        Way::InPlace,
+        &named,
+        &source,
+        options.ignore,
+        &environment,
+        console,
+    )?;
     let planned = planned::filesystem(&mut inputs, &options, &named.shown(), console)?;
     if planned.kept > 0 {
         console.detail(&format!(
