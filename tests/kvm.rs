@@ -111,6 +111,9 @@ fn every_kernel_runs_on_one_and_on_two_processors() {
             assert!(clocks.contains("kvm-clock"), "{clocks}");
             let random = said(&guest, "head -c 16 /dev/hwrng | wc -c");
             assert_eq!(random, "16\n");
+            // As far ahead as the disk says is best.
+            let ahead = said(&guest, "cat /sys/block/vda/queue/read_ahead_kb");
+            assert_eq!(ahead, "2048\n");
             said(&guest, "head -c 3000000 /dev/urandom > /x && sync && rm /x");
             guest.shut_down().unwrap();
         }

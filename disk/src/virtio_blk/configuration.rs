@@ -14,6 +14,10 @@ pub const EVENT_IDX: u64 = 1 << 29;
 
 /// Most segments of data in one request: a queue of 256 without head and status.
 const SEGMENTS: u32 = 254;
+/// The logical block in bytes.
+const BLOCK: u32 = 512;
+/// A request of so many bytes is worth its way through the queue and back: a kernel reads twice as much ahead.
+const OPTIMAL: u32 = 1 << 20;
 /// Most sectors to discard or zero in one segment: 2 GiB.
 const MAX_SECTORS: u32 = 1 << 22;
 
@@ -23,6 +27,7 @@ mod feature {
     pub(super) const RO: u64 = 1 << 5;
     pub(super) const BLK_SIZE: u64 = 1 << 6;
     pub(super) const FLUSH: u64 = 1 << 9;
+    pub(super) const TOPOLOGY: u64 = 1 << 10;
     pub(super) const DISCARD: u64 = 1 << 13;
     pub(super) const WRITE_ZEROES: u64 = 1 << 14;
     /// Of every device: descriptors in tables of their own, and the current version.
@@ -44,8 +49,10 @@ struct RawConfig {
     geometry: [u8; 4],
     /// 0x14: in bytes.
     blk_size: U32,
-    /// 0x18
-    topology: [u8; 8],
+    /// 0x18: the physical block, and the least that should be written: nothing said.
+    physical_block: [u8; 4],
+    /// 0x1c: in logical blocks.
+    opt_io_size: U32,
     /// 0x20
     writeback: u8,
     /// 0x21
@@ -76,6 +83,7 @@ pub fn features(disk: &Disk) -> u64 {
     let always = feature::SEG_MAX
         | feature::BLK_SIZE
         | feature::FLUSH
+        | feature::TOPOLOGY
         | feature::INDIRECT_DESC
         | EVENT_IDX
         | feature::VERSION_1;
@@ -91,7 +99,8 @@ pub fn configuration(disk: &Disk) -> Vec<u8> {
     let mut config = RawConfig::new_zeroed();
     config.capacity = (disk.reader().len() / SECTOR).into();
     config.seg_max = SEGMENTS.into();
-    config.blk_size = 512.into();
+    config.blk_size = BLOCK.into();
+    config.opt_io_size = (OPTIMAL / BLOCK).into();
     config.num_queues = 1.into();
     if disk.store().is_some() {
         config.max_discard_sectors = MAX_SECTORS.into();

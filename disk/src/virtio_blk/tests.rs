@@ -156,7 +156,13 @@ fn requests_that_cannot_be_are_errors_and_change_nothing() {
     assert_eq!(read_only.ask(1, 0, 512, 0), 1);
     assert_eq!(read_only.ask(0, 0, 512, WRITE), 0);
     assert_eq!(features(&read_only.disk) & 1 << 5, 1 << 5);
-    assert_eq!(configuration(&read_only.disk)[..8], 8_u64.to_le_bytes());
+    let space = configuration(&read_only.disk);
+    assert_eq!(space[..8], 8_u64.to_le_bytes());
+    // Requests of a MiB are best.
+    assert_eq!(features(&read_only.disk) & 1 << 10, 1 << 10);
+    assert_eq!(space[0x14..0x18], 512_u32.to_le_bytes());
+    assert_eq!(space[0x18..0x1c], [0; 4]);
+    assert_eq!(space[0x1c..0x20], 2048_u32.to_le_bytes());
 }
 
 #[test]
