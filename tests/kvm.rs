@@ -14,6 +14,7 @@ use forger_vm::kernel::Kernel;
 use forger_vm::kvm::Kvm;
 use forger_vm::{Ended, Guest, Options};
 
+use forger_tests::machines;
 use forger_tests::scratch::Scratch;
 
 use crate::guest_contract::{Root, assert_contract, debian_kernel, kernel_below, shell};
@@ -33,6 +34,9 @@ const TRIES: usize = 20;
 /// Returns a folder that keeps the verdict that guests can run; nothing, as a reported skip, where they cannot.
 fn works(scratch: &Scratch) -> Option<PathBuf> {
     let needed = std::env::var_os(KERNELS).is_some();
+    if needed {
+        machines::keep();
+    }
     let mut reasons = Vec::new();
     for number in 0..if needed { TRIES } else { 1 } {
         // A verdict is kept, whatever it is: each has a folder of its own.

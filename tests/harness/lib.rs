@@ -14,6 +14,7 @@ pub mod gnutar;
 pub mod images;
 pub mod initramfs;
 pub mod judge;
+pub mod machines;
 pub mod mount;
 pub mod packages;
 pub mod process;

@@ -35,7 +35,6 @@ fn cause(backend: &Kvm, root: &Root, script: &str) -> (Cause, String) {
 }
 
 #[test]
-#[ignore = "seven machines; once, on a busy machine, the emulated KVM did not come back from one of them"]
 fn a_kernel_that_panics_starts_anew_or_cannot_go_on_says_so_at_once() {
     let scratch = Scratch::new();
     let Some(backend) = kernels(&scratch).into_iter().next() else {

@@ -47,6 +47,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         .split_first()
         .ok_or("the number of rounds is missing")?;
     let rounds: usize = rounds.parse()?;
+    #[cfg(target_arch = "x86_64")]
+    forger_tests::machines::keep();
     let wanted = |race: &str| only.is_empty() || only.iter().any(|name| name == race);
     let mut kernels: Vec<_> = std::fs::read_dir(KERNELS)?
         .flatten()
