@@ -64,7 +64,8 @@ impl Running {
         let memory = Memory::give(vm, machine.memory)?;
         let console = Console::default();
         let (host, guest) = crate::backend::pair()?;
-        let mut devices = Devices::new(&memory);
+        let end = Arc::new(End::default());
+        let mut devices = Devices::new(&memory, &end);
         let channel = Channel::new(guest).map_err(|e| Error::host("make a channel", e))?;
         // The first device's number is in the channel's name.
         devices.add(channel, Thread::Channel)?;
@@ -91,7 +92,6 @@ impl Running {
             machine.cpus,
             u32::try_from(registers.len()).unwrap_or(0),
         )?;
-        let end = Arc::new(End::default());
         let outside = Arc::new(Outside {
             ports: Ports::new(memory.vm(), console.clone())?,
             bus: Bus::new(registers),
@@ -141,14 +141,16 @@ fn open(device: &Path) -> Result<Kvm, Error> {
 /// The devices of a machine while it is made.
 struct Devices<'a> {
     memory: &'a Memory,
+    end: &'a Arc<End>,
     workers: Vec<Worker>,
     registers: Vec<Registers>,
 }
 
 impl<'a> Devices<'a> {
-    fn new(memory: &'a Memory) -> Self {
+    fn new(memory: &'a Memory, end: &'a Arc<End>) -> Self {
         Self {
             memory,
+            end,
             workers: Vec::new(),
             registers: Vec::new(),
         }
@@ -166,6 +168,7 @@ impl<'a> Devices<'a> {
             memory: self.memory.guest(),
             registers: arch::REGISTERS + u64::from(number) * arch::REGISTERS_LEN,
             line: arch::FIRST_LINE + number,
+            end: self.end,
         };
         let (worker, registers) = Worker::start(device, place, thread)?;
         self.workers.push(worker);

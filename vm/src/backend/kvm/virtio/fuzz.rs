@@ -11,6 +11,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::{Block, Console, Entropy, Worker};
 use crate::backend::Disk;
+use crate::backend::kvm::end::End;
 use crate::backend::kvm::seccomp::Thread;
 
 /// How much memory the guest has in bytes.
@@ -54,6 +55,7 @@ pub fn drive(kind: Kind, memory: &[u8], steps: &[Step]) {
         .expect("it is no longer than memory");
     let line = EventFd::new(EFD_NONBLOCK).expect("files are left");
     let (mut host, stream) = UnixStream::pair().expect("files are left");
+    let end = Arc::new(End::default());
     let (worker, mut registers) = match kind {
         Kind::Block => {
             let base: Arc<dyn BlockRead> = Arc::new(vec![7; MEMORY]);
@@ -63,16 +65,16 @@ pub fn drive(kind: Kind, memory: &[u8], steps: &[Step]) {
                 read_only: false,
             };
             let block = Block::new(&disk, Arc::default());
-            Worker::spawn(block, &guest, line, Thread::Disk)
+            Worker::spawn(block, &guest, line, Thread::Disk, &end)
         }
         Kind::Console => {
             let console = Console::new(stream.try_clone().expect("files are left"));
             let console = console.expect("a socket can be told not to block");
-            Worker::spawn(console, &guest, line, Thread::Channel)
+            Worker::spawn(console, &guest, line, Thread::Channel, &end)
         }
         Kind::Entropy => {
             let zeros = std::fs::File::open("/dev/zero").expect("it is on every machine");
-            Worker::spawn(Entropy(zeros), &guest, line, Thread::Entropy)
+            Worker::spawn(Entropy(zeros), &guest, line, Thread::Entropy, &end)
         }
     }
     .expect("threads are left");
@@ -98,5 +100,6 @@ pub fn drive(kind: Kind, memory: &[u8], steps: &[Step]) {
         }
     }
     drop(worker);
+    assert!(!end.is_set(), "the device's thread panicked");
     listener.join().expect("the listener does not panic");
 }

@@ -66,6 +66,8 @@ pub(super) struct Active {
     pub(super) queues: Option<Vec<Queue>>,
     /// The driver starts anew, and waits until the worker has let go of the queues.
     pub(super) stopping: bool,
+    /// There is no worker any more.
+    left: bool,
 }
 
 impl Shared {
@@ -84,6 +86,15 @@ impl Shared {
         active.queues = None;
         self.status.fetch_or(status::NEEDS_RESET, Ordering::SeqCst);
         self.interrupt.because(Interrupt::CHANGED);
+    }
+
+    /// Lets the driver do without the worker, which is gone before the machine's end.
+    pub(super) fn leave(&self) {
+        let mut active = locked(&self.active);
+        active.left = true;
+        active.stopping = false;
+        self.break_down(&mut active);
+        self.stopped.notify_all();
     }
 }
 
@@ -272,7 +283,12 @@ impl Registers {
         for (own, given) in self.queues.iter_mut().zip(&queues) {
             own.set_ready(given.ready());
         }
-        locked(&self.shared.active).queues = Some(queues);
+        let mut active = locked(&self.shared.active);
+        if active.left {
+            return false;
+        }
+        active.queues = Some(queues);
+        drop(active);
         self.notify();
         true
     }

@@ -7,9 +7,11 @@ use forger_block::{BlockRead, BlockStore, Overlay};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::{Block, Console, Device, Entropy, Registers, Worker};
+use super::{Block, Broken, Console, Device, Entropy, Identity, Queues, Registers, Worker};
 use crate::backend::Disk;
+use crate::backend::kvm::end::End;
 use crate::backend::kvm::seccomp::Thread;
+use crate::cause::Cause;
 
 /// The driver's end of a device, one queue of which has 8 descriptors at a multiple of this.
 const QUEUE: u64 = 0x1000;
@@ -26,6 +28,7 @@ struct Driver {
     registers: Registers,
     _worker: Worker,
     line: EventFd,
+    end: Arc<End>,
 }
 
 impl Driver {
@@ -35,8 +38,10 @@ impl Driver {
         let memory = GuestMemoryMmap::from_ranges(&ranges).unwrap();
         let line = EventFd::new(EFD_NONBLOCK).unwrap();
         let own = line.try_clone().unwrap();
-        let (worker, registers) = Worker::spawn(device, &memory, line, kind).unwrap();
+        let end = Arc::new(End::default());
+        let (worker, registers) = Worker::spawn(device, &memory, line, kind, &end).unwrap();
         let mut driver = Self {
+            end,
             memory,
             registers,
             _worker: worker,
@@ -267,6 +272,39 @@ fn a_disk_is_read_and_written_and_a_source_gives_bytes() {
     let driver = Driver::start(Entropy(zeros), 1, Thread::Entropy);
     driver.put(0, 0, 0, &[(DATA, 64, WRITE)]);
     assert_eq!(driver.used(0, 1), 64);
+}
+
+/// A device with a mistake.
+struct Mistaken;
+
+impl Device for Mistaken {
+    fn identity(&self) -> Identity {
+        Identity {
+            kind: 4,
+            features: 1 << 32,
+            queues: 1,
+            configuration: Vec::new(),
+        }
+    }
+
+    fn serve(&mut self, queues: &mut Queues<'_>) -> Result<bool, Broken> {
+        queues.each(0, |_| panic!("this is meant"))
+    }
+}
+
+#[test]
+fn a_device_whose_thread_panics_ends_the_machine_and_nobody_waits_for_it() {
+    let mut driver = Driver::start(Mistaken, 1, Thread::Entropy);
+    driver.put(0, 0, 0, &[(DATA, 64, WRITE)]);
+    let Cause::Broken(why) = driver.end.wait() else {
+        panic!("a device is broken");
+    };
+    assert_eq!(why, "the thread of a device panicked");
+    assert_eq!(driver.read(0x70) & 64, 64, "the driver is told");
+    // It does not start again, and the driver waits for nothing.
+    driver.write(0x70, 0);
+    driver.write(0x70, 0);
+    assert_eq!(driver.read(0x70), 0);
 }
 
 #[test]

@@ -12,7 +12,9 @@ use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 use super::registers::{Active, Registers, Shared};
 use super::{Device, Queues};
+use crate::backend::kvm::end::End;
 use crate::backend::kvm::seccomp;
+use crate::cause::Cause;
 use crate::channel::locked;
 use crate::error::Error;
 
@@ -33,6 +35,8 @@ pub(in crate::backend::kvm) struct Place<'a> {
     pub(in crate::backend::kvm) registers: u64,
     /// Its interrupt line.
     pub(in crate::backend::kvm) line: u32,
+    /// The machine's end.
+    pub(in crate::backend::kvm) end: &'a Arc<End>,
 }
 
 impl Worker {
@@ -47,7 +51,7 @@ impl Worker {
             .vm
             .register_irqfd(&line, place.line)
             .map_err(|error| failed(error.into()))?;
-        let (worker, registers) = Self::spawn(device, place.memory, line, kind)?;
+        let (worker, registers) = Self::spawn(device, place.memory, line, kind, place.end)?;
         registers
             .listen(place.vm, place.registers)
             .map_err(failed)?;
@@ -60,17 +64,19 @@ impl Worker {
         memory: &GuestMemoryMmap,
         line: EventFd,
         kind: seccomp::Thread,
+        end: &Arc<End>,
     ) -> Result<(Self, Registers), Error> {
         let (kick, stop) = (event()?, event()?);
         let identity = device.identity();
         let name = format!("guest device {}", identity.kind);
         let shared = Arc::new(Shared::new(line, kick));
         let registers = Registers::new(identity, memory.clone(), Arc::clone(&shared));
-        let memory = memory.clone();
+        let (memory, end) = (memory.clone(), Arc::clone(end));
         let events = Events::new(&shared.kick, &stop).map_err(failed)?;
         let thread = thread::Builder::new()
             .name(name)
             .spawn(move || {
+                let _over = Over(&shared, &end);
                 // Where filters cannot be set the processors' threads have said so.
                 let _ = seccomp::confine(kind);
                 run(&mut device, &shared, &memory, events);
@@ -108,6 +114,20 @@ impl Drop for Worker {
     }
 }
 
+/// No machine goes on without one of its devices: ends it when the device's thread panics, and lets nobody wait for
+/// that thread.
+struct Over<'a>(&'a Shared, &'a End);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.leave();
+            let cause = "the thread of a device panicked";
+            self.1.because(Cause::Broken(cause.to_owned()));
+        }
+    }
+}
+
 /// Serves a device to the machine's end.
 fn run(device: &mut dyn Device, shared: &Shared, memory: &GuestMemoryMmap, mut events: Events) {
     loop {
@@ -135,7 +155,9 @@ fn run(device: &mut dyn Device, shared: &Shared, memory: &GuestMemoryMmap, mut e
 /// Does what there is to do, for a while.
 fn turn(device: &mut dyn Device, shared: &Shared, memory: &GuestMemoryMmap) -> bool {
     let mut active = locked(&shared.active);
-    let Active { queues, stopping } = &mut *active;
+    let Active {
+        queues, stopping, ..
+    } = &mut *active;
     let more = match queues {
         None => Ok(false),
         Some(queues) => device.serve(&mut Queues {
