@@ -10,7 +10,7 @@ const FUZZ_SECONDS: u64 = 600;
 pub(crate) fn run() -> Outcome {
     suite::run(&[])?;
     suite::run_ignored()?;
-    test_kvm::run(&["--include-ignored".to_owned(), "kvm::".to_owned()])?;
+    test_kvm::run(&[])?;
     let property = [
         "test",
         "--package",
