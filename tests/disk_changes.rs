@@ -238,6 +238,52 @@ fn other_images_are_edited_on_a_copy_in_their_format() {
     assert!(refused.errors().contains("snapshots"), "{refused}");
 }
 
+#[test]
+fn an_android_sparse_image_is_edited_on_a_copy_and_an_ova_is_not() {
+    need!("mke2fs", "e2fsck", "simg2img");
+    let scratch = Scratch::new();
+    let raw = disk(&scratch, "disk.raw", 512, false);
+    let (_, around) = take_out(&scratch, &raw);
+    let convert = |args: &[&str], image: &Path| {
+        let run = forger().args(["convert", "-q"]).arg(&raw).arg(image);
+        run.args(args).ok();
+    };
+    for (name, args) in [("all.simg", &[][..]), ("less.simg", &["--dont-care"])] {
+        let image = scratch.path(name);
+        convert(args, &image);
+        let facts = || {
+            let run = forger().args(["info", "--output", "json"]).arg(&image);
+            let facts: serde_json::Value = serde_json::from_slice(&run.ok().stdout).unwrap();
+            facts["android_sparse"].clone()
+        };
+        let before = facts();
+        assert_eq!(before["dont_care"], !args.is_empty());
+        let part = format!("{}#root", image.display());
+        let done = change("edit", &part, &["mkdir", "/a"]);
+        assert!(
+            done.status.success() && done.text().contains("copy"),
+            "{done}"
+        );
+        assert_eq!(facts(), before, "{name}");
+        let back = scratch.path(&format!("{name}.raw"));
+        Run::new("simg2img").arg(&image).arg(&back).ok();
+        assert!(take_out(&scratch, &back).1 == around, "{name}: neighbours");
+        let listed = forger().arg("ls").arg(&part).ok();
+        assert!(listed.text().lines().any(|line| line == "a"), "{listed}");
+    }
+    let image = scratch.path("machine.ova");
+    convert(&["--compress", "zlib:1"], &image);
+    let before = fs::read(&image).unwrap();
+    let refused = change(
+        "edit",
+        &format!("{}#root", image.display()),
+        &["mkdir", "/a"],
+    );
+    assert_eq!(refused.status.code(), Some(1), "{refused}");
+    assert!(refused.errors().contains("forger convert"), "{refused}");
+    assert!(fs::read(&image).unwrap() == before);
+}
+
 fn assert_table(disk: &Path, sector_size: u64) {
     if sector_size == 512 {
         let verdict = Run::new("sgdisk").arg("-v").arg(disk).ok().text();

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use forger::address::Address;
 use forger_block::{BlockRead, FileReader};
 use forger_disk::partition::{Partition, Scheme, Table};
-use forger_disk::{Container, Format as DiskFormat, qcow2};
+use forger_disk::{Container, Format as DiskFormat, android_sparse, qcow2};
 use forger_fs::ext4::Image;
 use forger_fs::fat::Volume;
 use serde_json::{Value, json};
@@ -94,6 +94,7 @@ fn facts(address: &Address, medium: &Medium) -> Result<Value, Failure> {
             facts["android_sparse"] = json!({
                 "block_size": image.block_size(),
                 "checksums": image.has_checksums(),
+                "dont_care": image.zeros() == android_sparse::Zeros::DontCare,
             });
         }
         _ => {}

@@ -13,6 +13,7 @@ use zerocopy::FromBytes;
 use super::crc32::Sum;
 use super::error::ReadError;
 use super::header::{CHUNK_LEN, HEADER_LEN, MAGIC, RawChunk, RawHeader, kind};
+use super::plan::Zeros;
 use crate::mapped::{self, Mapped};
 use crate::progress::Progress;
 
@@ -32,6 +33,8 @@ pub struct Image {
     stretches: Vec<Stretch>,
     /// So many bytes of the disk have this CRC-32.
     sums: Vec<(u64, u32)>,
+    /// There are blocks of which it does not say what they hold.
+    dont_care: bool,
 }
 
 /// Up to the next one, the disk is of one kind.
@@ -71,6 +74,7 @@ impl Image {
             block_size,
             stretches: Vec::new(),
             sums: Vec::new(),
+            dont_care: false,
         };
         image.read_chunks(&header)?;
         Ok(image)
@@ -80,6 +84,15 @@ impl Image {
     #[must_use]
     pub fn block_size(&self) -> u32 {
         self.block_size
+    }
+
+    /// Returns what became of blocks of zeros: where the image leaves blocks out, they were.
+    #[must_use]
+    pub fn zeros(&self) -> Zeros {
+        match self.dont_care {
+            true => Zeros::DontCare,
+            false => Zeros::Fill,
+        }
     }
 
     /// Tells whether the image has checksums, which [`verify`](Self::verify) compares.
@@ -197,6 +210,7 @@ impl Image {
             if expected == 4 {
                 self.file.read_at(body, &mut word)?;
             }
+            self.dont_care |= chunk.chunk_type.get() == kind::DONT_CARE && len > 0;
             match chunk.chunk_type.get() {
                 kind::CRC32 => self.sum(at, u32::from_le_bytes(word))?,
                 kind::RAW => self.stretch(at, len, Place::Raw(body))?,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use forger::address::Address;
 use forger_block::{BlockRead, Overlay};
-use forger_disk::{Container, qcow2, vhdx};
+use forger_disk::{Container, android_sparse, qcow2, vhdx};
 use forger_fs::ext4::LockedFile;
 use rustix::fs::{Mode, statvfs};
 use rustix::process::umask;
@@ -130,6 +130,19 @@ impl Republish {
                 let name = self.address.image.file_name().unwrap_or_default();
                 let level = image.is_compressed().then_some(9);
                 Target::Vmdk(name.to_string_lossy().into_owned(), level)
+            }
+            Container::AndroidSparse(image) => {
+                if image.has_checksums() {
+                    return Err(
+                        self.cannot("it has checksums, which a changed copy would not have")
+                    );
+                }
+                let options = android_sparse::Options {
+                    block_size: image.block_size(),
+                    zeros: image.zeros(),
+                };
+                options.validate().map_err(|error| self.cannot(error))?;
+                Target::AndroidSparse(options)
             }
             other => {
                 let what = format!("images in the format {} cannot be changed", other.format());
