@@ -165,6 +165,7 @@ fn what_was_mistaken_is_said_before_anything_is_made() {
             125,
             "cannot open the folder /no/such",
         ),
+        (&["debian:12"], 125, "oci://debian:12"),
         (
             &["--kernel", "/no/such", source],
             125,

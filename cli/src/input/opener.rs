@@ -159,7 +159,13 @@ impl Opener<'_> {
         if expect == Expect::Any && (address.part.is_some() || address.path.is_some()) {
             return self.image(&address);
         }
-        let metadata = std::fs::metadata(path).map_err(|error| cannot("open", &name, error))?;
+        let metadata = std::fs::metadata(path).map_err(|error| {
+            let failure = cannot("open", &name, error);
+            match expect == Expect::Any && is_perhaps_in_a_registry(path) {
+                true => failure.help(format!("an image in a registry is oci://{name}")),
+                false => failure,
+            }
+        })?;
         match (metadata.is_dir(), expect) {
             (true, Expect::Tar) => Err(Failure::failed(format!(
                 "{name} is a folder, not a tar archive"
@@ -283,6 +289,12 @@ pub(super) fn inject(file: &Inject) -> Result<Box<dyn Source>, Failure> {
     let source = source::Inject::open(&file.from, &file.to, file.mode, owners)
         .map_err(|error| Failure::failed(format!("cannot take {label}")).because(error))?;
     Ok(Box::new(Labelled::new(Box::new(source), label)))
+}
+
+/// Tells whether a path that leads nowhere could be meant as the name of an image in a registry.
+fn is_perhaps_in_a_registry(path: &Path) -> bool {
+    let name = format!("oci://{}", path.display());
+    path.extension().is_none() && !path.exists() && oci::transport(OsStr::new(&name)).is_ok()
 }
 
 fn cannot(verb: &str, name: &str, error: io::Error) -> Failure {
