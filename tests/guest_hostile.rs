@@ -120,7 +120,7 @@ fn a_flood_of_connections_is_refused_and_said_and_neither_ends_the_job_nor_stops
     let log = scratch.path("log");
     // 700 connections that say nothing, 164 of them at once; when they are closed, the proxy answers as before.
     let script = r#"
-        use IO::Socket::INET; $SIG{ALRM} = sub { die "late\n" }; alarm 100;
+        use IO::Socket::INET; $SIG{ALRM} = sub { die "late\n" }; alarm 240;
         my ($port) = $ENV{http_proxy} =~ m{//(.*)};
         sub open_one { IO::Socket::INET->new($port) or die "cannot connect: $!\n" }
         sub told { my $said; sysread($_[0], $said, 4096); $said =~ m{^HTTP/1.1 (\d+)} ? $1 : "nothing" }
@@ -136,6 +136,7 @@ fn a_flood_of_connections_is_refused_and_said_and_neither_ends_the_job_nor_stops
         .arg("--net-log")
         .arg(&log)
         .args(["--", "perl", "-e", script])
+        .limit(280)
         .output();
     assert_eq!(output.status.code(), Some(5), "{output}");
     assert_eq!(output.text(), "636\n403\n", "{output}");

@@ -1,5 +1,6 @@
 //! The way to the guest.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -16,6 +17,10 @@ use super::ring::{RING_LEN, Ring};
 /// Frames up to this length in bytes go over the channel itself, though there is a ring.
 const SHORT: usize = 512;
 
+/// How many bytes of such frames may be on their way: the guest's kernel holds 4096 of a serial line, and one of
+/// User-Mode Linux does not listen to the line any more, in both directions, once it has held them back.
+const ON_THE_LINE: u64 = 2048;
+
 /// How long the guest may take no bytes at all.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -30,6 +35,7 @@ struct Inner {
     control: Option<UnixStream>,
     ring: Option<Ring>,
     ring_in_use: AtomicBool,
+    line: Mutex<Line>,
 }
 
 #[derive(Debug)]
@@ -37,6 +43,37 @@ struct Outgoing {
     stream: UnixStream,
     /// How many slots of the ring were used so far.
     slots: u32,
+}
+
+/// What is on its way beside the ring, in bytes since the start.
+#[derive(Debug, Default)]
+struct Line {
+    sent: u64,
+    /// How much of it the guest has read for sure.
+    read: u64,
+    /// How much was sent before each slot that the guest has not taken.
+    slots: VecDeque<u64>,
+}
+
+impl Line {
+    /// Counts a frame that is to be sent, if there is room for it.
+    fn take(&mut self, len: usize) -> bool {
+        let sent = self
+            .sent
+            .saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        let room = sent.saturating_sub(self.read) <= ON_THE_LINE;
+        if room {
+            self.sent = sent;
+        }
+        room
+    }
+
+    /// Takes note that the guest has taken the next slot, and read all that was sent before.
+    fn taken(&mut self) {
+        if let Some(before) = self.slots.pop_front() {
+            self.read = before;
+        }
+    }
 }
 
 impl Sender {
@@ -48,6 +85,7 @@ impl Sender {
             stream: Mutex::new(Outgoing { stream, slots: 0 }),
             ring: ring.map(Ring::new),
             ring_in_use: AtomicBool::new(false),
+            line: Mutex::default(),
         }))
     }
 
@@ -56,18 +94,25 @@ impl Sender {
         let mut frame = Vec::new();
         message.encode(stream, &mut frame);
         let inner = &*self.0;
-        let ring = inner
-            .ring
-            .as_ref()
-            .filter(|_| frame.len() > SHORT && inner.ring_in_use.load(Ordering::Acquire));
-        let Some(ring) = ring else {
+        let ring = inner.ring.as_ref();
+        let Some(ring) = ring.filter(|_| inner.ring_in_use.load(Ordering::Acquire)) else {
             return locked(&inner.stream).stream.write_all(&frame);
         };
+        if frame.len() <= SHORT {
+            let mut outgoing = locked(&inner.stream);
+            if locked(&inner.line).take(frame.len()) {
+                return outgoing.stream.write_all(&frame);
+            }
+        }
         // Before the lock: whoever frees a slot may need nobody's lock.
         ring.reserve()?;
         let mut outgoing = locked(&inner.stream);
         let offset = ring.put(outgoing.slots, &frame)?;
         outgoing.slots = outgoing.slots.wrapping_add(1);
+        let mut line = locked(&inner.line);
+        let before = line.sent;
+        line.slots.push_back(before);
+        drop(line);
         let len = u32::try_from(frame.len()).map_err(io::Error::other)?;
         frame.clear();
         Message::Elsewhere { offset, len }.encode(0, &mut frame);
@@ -81,6 +126,7 @@ impl Sender {
 
     /// Takes note that the guest has taken a slot; tells whether there was one to take.
     pub(super) fn taken(&self) -> bool {
+        locked(&self.0.line).taken();
         self.0.ring.as_ref().is_some_and(Ring::release)
     }
 
@@ -167,5 +213,23 @@ impl Window {
             bytes = rest;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_on_the_line_than_the_guest_can_hold() {
+        let mut line = Line::default();
+        assert!((0..4).all(|_| line.take(500)));
+        assert!(!line.take(500) && line.take(48) && !line.take(1));
+        // A slot tells that all before it is read, and nothing of what comes after it.
+        line.slots.push_back(line.sent);
+        line.taken();
+        assert!(line.take(2000) && !line.take(500));
+        line.taken();
+        assert!(!line.take(500), "no slot was taken");
     }
 }

@@ -37,7 +37,9 @@ impl Extraction {
     /// # Errors
     /// What is there already.
     pub(super) fn check(folder: &Path, write: WriteArgs) -> Result<Self, Failure> {
-        for name in NAMES {
+        // A folder that is not there is made, and has nothing in it.
+        let names = NAMES.into_iter().filter(|_| folder.exists());
+        for name in names {
             let path = folder.join(name);
             let what = format!("cannot write {}", path.display());
             match check_target(&path, write.force) {
