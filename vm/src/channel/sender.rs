@@ -100,7 +100,7 @@ impl Sender {
         };
         if frame.len() <= SHORT {
             let mut outgoing = locked(&inner.stream);
-            if locked(&inner.line).take(frame.len()) {
+            if locked(&inner.line).take(frame.len()) || is_urgent(message) {
                 return outgoing.stream.write_all(&frame);
             }
         }
@@ -140,6 +140,15 @@ impl Sender {
             ring.close();
         }
     }
+}
+
+/// Tells whether a message is one of those, short and few, that never wait for a slot: a guest that takes none is
+/// noticed, told and ended by them.
+fn is_urgent(message: &Message<'_>) -> bool {
+    matches!(
+        message,
+        Message::Ping { .. } | Message::Signal { .. } | Message::Shutdown
+    )
 }
 
 /// How much may be sent on a stream.
